@@ -1,0 +1,2 @@
+//! Measures ipcall.
+fn main() {}
