@@ -1,0 +1,84 @@
+//! Every limit of a connection and a server, with the defaults.
+//!
+//! A limit is checked before the memory it bounds is taken, and an error that comes of it names the
+//! limit and the actual value. [`Settings`] gathers what one endpoint is configured with.
+
+use std::time::Duration;
+
+use crate::wire::payload::DecodeLimits;
+
+/// The limits of one connection, and of the server that accepted it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest encoded argument list or result, in bytes. 64 MiB.
+    pub message: usize,
+    /// Calls of one connection that may be unanswered at a time. 1024.
+    pub calls_in_flight: u32,
+    /// Bytes of large arguments, or large results, that one connection may hold before they are
+    /// handed over. 256 MiB.
+    pub held_bytes: usize,
+    /// Bytes of frames that may wait for the peer to read before callers have to wait. 1 MiB.
+    pub queued_bytes: usize,
+    /// Connections of one server. 1024.
+    pub connections: u32,
+    /// Connections of one server that one user may have, where the transport knows users. 256.
+    pub connections_per_uid: u32,
+    /// Time for a connection to get from its first byte to the end of the handshake. 5 s.
+    pub handshake: Duration,
+    /// Time without a byte, in the middle of a frame or a message, after which a peer counts as
+    /// stalled. 10 s.
+    pub progress: Duration,
+    /// Bounds on what the decoding of one message may take.
+    pub decode: DecodeLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 64 << 20,
+            calls_in_flight: 1024,
+            held_bytes: 256 << 20,
+            queued_bytes: 1 << 20,
+            connections: 1024,
+            connections_per_uid: 256,
+            handshake: Duration::from_secs(5),
+            progress: Duration::from_secs(10),
+            decode: DecodeLimits::default(),
+        }
+    }
+}
+
+/// How long to try before sleeping, wherever something is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spin {
+    /// Try for as long as recent waits make it worth while, at most this long. Zero sleeps at once.
+    /// With a single CPU to run on, nothing is tried either.
+    UpTo(Duration),
+    /// Never sleep: a CPU is given to the waiting.
+    Forever,
+}
+
+impl Default for Spin {
+    fn default() -> Self {
+        Self::UpTo(Duration::from_micros(20))
+    }
+}
+
+/// What an endpoint is configured with, apart from where it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The limits.
+    pub limits: Limits,
+    /// The deadline of a call whose method and options name none; `None` waits for ever.
+    pub deadline: Option<Duration>,
+    /// How long a client waits for a server that is not up yet; `None` fails at once.
+    pub wait_for_server: Option<Duration>,
+    /// How long to try before sleeping.
+    pub spin: Spin,
+    /// Users admitted beside the server's own, by uid.
+    pub allow_uids: Vec<u32>,
+    /// A shared secret that a client must show, if any.
+    pub token: Option<Vec<u8>>,
+}

@@ -1,0 +1,3 @@
+//! Bytes on the wire: frames and payloads.
+
+pub mod payload;
