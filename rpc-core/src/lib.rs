@@ -1,10 +1,41 @@
-//! The core of ipcall.
+//! The core of ipcall: wire format, protocol, connection, and the runtime of client and server.
+//!
+//! The facade `ipcall` re-exports what an application needs; the code that `#[ipc_service]` generates
+//! stands on [`rt`]. A call goes one straight line, each hop one module:
+//!
+//! ```text
+//!  stub              client::stub       the method's number, the encoded arguments
+//!   -> client        client::call       its turn, its place among the calls in flight
+//!   -> protocol      protocol::calls    sans-IO: who waits for which id
+//!   -> wire          wire::frame        header and payload
+//!   -> connection    connection::outbox written by the caller itself
+//!  => transport =>   transport          a byte pipe one can sleep on; wait is how one sleeps
+//!   -> connection    connection::source all that has come, read at once
+//!   -> protocol      protocol::incoming, protocol::requests
+//!   -> service       server::session    finds the method, decodes, calls the handler
+//! ```
+//!
+//! A module uses only what stands before it:
+//! `error, limits -> wire -> protocol -> transport -> connection -> wait -> service -> client, server`.
+
 #![forbid(unsafe_code)]
 
+mod client;
+mod connection;
+mod context;
 pub mod error;
 pub mod limits;
+pub mod protocol;
+#[doc(hidden)]
+pub mod rt;
+mod server;
+mod service;
 pub mod transport;
+mod wait;
 pub mod wire;
 
+pub use client::{BlockingClient, CallOptions, Client, ConnectOptions};
+pub use context::Context;
 pub use error::{CallError, ErrorKind, Outcome, RpcError};
 pub use limits::{Limits, Settings, Spin};
+pub use server::{Bound, Server, ShutdownHandle, Stats};

@@ -23,13 +23,13 @@ pub mod memory;
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::error::RpcError;
 use crate::limits::Settings;
 
-/// The reading half of one end of a connection.
+/// The reading half of one end of a connection. Its descriptor is the same for its whole life.
 pub trait ReadHalf: AsFd + Send + 'static {
     /// Appends at most `limit` bytes to `buffer`, within its capacity where it has any to spare
     /// (`limit` never exceeds the spare capacity), and says how many. Never blocks.
@@ -53,7 +53,8 @@ pub trait ReadHalf: AsFd + Send + 'static {
     }
 }
 
-/// The writing half of one end of a connection. Dropping it is the orderly close of its direction.
+/// The writing half of one end of a connection. Its descriptor is the same for its whole life, and not
+/// the number of the reading half's. Dropping it is the orderly close of its direction.
 pub trait WriteHalf: AsFd + Send + 'static {
     /// Writes a prefix of the concatenated buffers and says how many bytes. Never blocks.
     ///

@@ -1,0 +1,397 @@
+//! Calling from plain threads, without a runtime and without a second thread.
+//!
+//! Whoever waits reads. Where several threads wait on one connection, one of them has the reading side
+//! and hands the others their answers; when it leaves, it passes the reading side on. The same holds for
+//! a write that a full peer has stopped.
+
+use std::cell::LazyCell;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use crate::client::ConnectOptions;
+use crate::client::connect::{FIRST_PAUSE, LONGEST_PAUSE, settings, unreachable};
+use crate::client::link::{Link, Prepared};
+use crate::connection::greeting;
+use crate::connection::outbox::{Blocked, Message, Outbox};
+use crate::connection::source::{Filled, Source, ended, stalled};
+use crate::error::{ErrorKind, Outcome, RpcError};
+use crate::limits::Settings;
+use crate::protocol::calls::{Answer, NotBegun};
+use crate::protocol::hello::Hello;
+use crate::protocol::incoming::Incoming;
+use crate::transport::{Connector, Peer, Transport};
+use crate::wait::thread::{ThreadSource, wait};
+
+/// A blocking connection to a server, without the methods of any service.
+///
+/// Cheap to clone and to share between threads; all share one connection. It closes when the last clone
+/// is dropped. The methods come with a generated client: `FooBlockingClient::from_client(&client)`.
+#[derive(Clone)]
+pub struct BlockingClient(Arc<Shared>);
+
+struct Shared {
+    link: Link,
+    roles: Mutex<Roles>,
+}
+
+/// What only one of the waiting threads can have at a time.
+struct Roles {
+    source: Option<Box<ThreadSource>>,
+    blocked: Option<Blocked>,
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    static WAKER: LazyCell<Waker> = LazyCell::new(|| Waker::from(Arc::new(Unpark(thread::current()))));
+}
+
+impl BlockingClient {
+    /// Connects to a server, as the endpoint is configured.
+    ///
+    /// # Errors
+    /// Why there is no connection, each naming the endpoint.
+    pub fn connect<C: Connector + ?Sized>(connector: &C) -> Result<Self, RpcError> {
+        Self::connect_with(connector, &ConnectOptions::new())
+    }
+
+    /// Connects to a server.
+    ///
+    /// # Errors
+    /// Why there is no connection, each naming the endpoint.
+    pub fn connect_with<C: Connector + ?Sized>(
+        connector: &C,
+        options: &ConnectOptions,
+    ) -> Result<Self, RpcError> {
+        let uri = connector.uri();
+        establish(connector, options).map_err(|error| error.at(uri))
+    }
+
+    /// What is known of the server's process.
+    pub fn peer(&self) -> &Peer {
+        &self.link().peer
+    }
+
+    /// The endpoint's URI.
+    pub fn uri(&self) -> &str {
+        &self.link().uri
+    }
+
+    /// Calls that the server has not answered yet.
+    pub fn calls_in_flight(&self) -> usize {
+        self.link().calls().unanswered()
+    }
+
+    /// Answers that came after their call was given up. They were dropped.
+    pub fn late_replies(&self) -> u64 {
+        self.link().calls().late()
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    /// Makes a call and waits for its answer.
+    #[inline]
+    pub(crate) fn call(&self, mut prepared: Prepared) -> Result<Answer, RpcError> {
+        WAKER.with(|waker| {
+            let mut turn = Turn::new(&self.0, waker);
+            let id = turn.begin(&prepared)?;
+            turn.keep(self.0.link.send(id, &mut prepared));
+            let answer = turn.answer(id, &prepared);
+            turn.finish();
+            answer
+        })
+    }
+
+    /// Makes a call that gets no answer, and waits until it is written.
+    pub(crate) fn send(&self, mut prepared: Prepared) -> Result<(), RpcError> {
+        WAKER.with(|waker| {
+            let mut turn = Turn::new(&self.0, waker);
+            let id = turn.begin(&prepared)?;
+            turn.keep(self.0.link.send(id, &mut prepared));
+            let next = self.0.link.calls().forget(id);
+            next.into_iter().for_each(Waker::wake);
+            turn.finish();
+            match self.0.link.outbox.broken() {
+                Some(kind) => Err(ended(&kind.into()).at(&self.0.link.uri)),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for BlockingClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingClient").field("endpoint", &self.uri()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn roles(&self) -> MutexGuard<'_, Roles> {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let mut blocked = self.roles().blocked.take().or_else(|| self.link.close());
+        // What was called without wanting an answer is still written, as far as the peer reads.
+        let patience = Instant::now() + self.link.settings.limits.progress;
+        while let Some(mut waiting) = blocked.take() {
+            let left = patience.saturating_duration_since(Instant::now());
+            if left.is_zero() || wait(None, Some(&mut waiting), None, Some(left)).is_err() {
+                return;
+            }
+            blocked = self.link.outbox.resume(waiting);
+        }
+    }
+}
+
+/// One thread's call: what it has of the roles, and how it waits.
+struct Turn<'a> {
+    shared: &'a Shared,
+    waker: &'a Waker,
+    source: Option<Box<ThreadSource>>,
+    blocked: Option<Blocked>,
+    wakers: Vec<Waker>,
+}
+
+impl<'a> Turn<'a> {
+    fn new(shared: &'a Shared, waker: &'a Waker) -> Self {
+        Self { shared, waker, source: None, blocked: None, wakers: Vec::new() }
+    }
+
+    /// Waits for the call's turn and begins it.
+    fn begin(&mut self, call: &Prepared) -> Result<u64, RpcError> {
+        let link = &self.shared.link;
+        loop {
+            if !link.outbox.is_full(self.waker) {
+                let mut calls = link.calls();
+                match calls.begin(call.deadline, call.held_bytes()) {
+                    Ok(id) => return Ok(id),
+                    Err(NotBegun::Closed(error)) => {
+                        return Err(error.with_outcome(Outcome::NotExecuted));
+                    }
+                    Err(NotBegun::Full) => calls.wait_for_room(self.waker),
+                }
+            }
+            if is_over(call.deadline) {
+                let next = link.calls().leave_room(self.waker);
+                next.into_iter().for_each(Waker::wake);
+                return Err(link.deadline_exceeded(call.budget));
+            }
+            self.step(call.deadline);
+        }
+    }
+
+    #[inline]
+    fn keep(&mut self, blocked: Option<Blocked>) {
+        if blocked.is_some() {
+            self.blocked = blocked;
+        }
+    }
+
+    /// Waits for the answer.
+    #[inline]
+    fn answer(&mut self, id: u64, call: &Prepared) -> Result<Answer, RpcError> {
+        let link = &self.shared.link;
+        loop {
+            if let Some((answer, next)) = link.calls().poll(id, self.waker) {
+                next.into_iter().for_each(Waker::wake);
+                return answer;
+            }
+            if is_over(call.deadline) {
+                let (tell, next) = link.calls().abandon(id);
+                next.into_iter().for_each(Waker::wake);
+                if tell {
+                    let blocked = link.send_cancel(id);
+                    self.keep(blocked);
+                }
+                let error = link.deadline_exceeded(call.budget);
+                return Err(error.with_outcome(Outcome::MaybeExecuted));
+            }
+            self.step(call.deadline);
+        }
+    }
+
+    /// Waits once: with the roles that are free, or for whoever has them.
+    fn step(&mut self, deadline: Option<Instant>) {
+        let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if self.source.is_none() || self.blocked.is_none() {
+            let mut roles = self.shared.roles();
+            self.source = self.source.take().or_else(|| roles.source.take());
+            self.blocked = self.blocked.take().or_else(|| roles.blocked.take());
+        }
+        if self.source.is_none() && self.blocked.is_none() {
+            match timeout {
+                Some(timeout) => thread::park_timeout(timeout),
+                None => thread::park(),
+            }
+            return;
+        }
+        if let Err(error) = self.wait_and_move(timeout) {
+            self.shared.link.fail(error);
+        }
+    }
+
+    /// Waits with the roles that this thread has, and does what can be done then.
+    fn wait_and_move(&mut self, timeout: Option<Duration>) -> Result<(), RpcError> {
+        let progress = self.shared.link.settings.limits.progress;
+        let patience = self.source.as_ref().and_then(|source| source.patience(progress));
+        if patience.is_some_and(|patience| patience.is_zero()) {
+            return Err(stalled(progress));
+        }
+        let timeout = patience.into_iter().chain(timeout).min();
+        let ready = wait(self.source.as_deref_mut(), self.blocked.as_mut(), None, timeout)
+            .map_err(|error| ended(&error))?;
+        let link = &self.shared.link;
+        if ready.write
+            && let Some(blocked) = self.blocked.take()
+        {
+            self.blocked = link.outbox.resume(blocked);
+        }
+        if !ready.read {
+            return Ok(());
+        }
+        let Some(source) = &mut self.source else { return Ok(()) };
+        loop {
+            let filled = source.fill();
+            let more = matches!(filled, Ok(Filled::More));
+            let blocked = link.absorb(&mut source.source, filled, &mut self.wakers)?;
+            if blocked.is_some() {
+                self.blocked = blocked;
+            }
+            self.wakers.drain(..).for_each(Waker::wake);
+            if !more {
+                source.note_progress();
+                break;
+            }
+        }
+        match link.outbox.broken() {
+            // All that could be read has been.
+            Some(kind) => Err(ended(&kind.into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the roles back, and wakes someone to take them.
+    fn finish(mut self) {
+        while self.blocked.is_some() && self.shared.link.calls().any_waiting().is_none() {
+            // Nobody waits who could go on with this.
+            if let Err(error) = self.wait_and_move(None) {
+                self.shared.link.fail(error);
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        {
+            let mut roles = self.shared.roles();
+            if self.source.is_some() {
+                roles.source = self.source.take();
+            }
+            if self.blocked.is_some() {
+                roles.blocked = self.blocked.take();
+            }
+            if roles.source.is_none() && roles.blocked.is_none() {
+                return;
+            }
+        }
+        let next = self.shared.link.calls().any_waiting();
+        next.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[inline]
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
+}
+
+fn establish<C: Connector + ?Sized>(
+    connector: &C,
+    options: &ConnectOptions,
+) -> Result<BlockingClient, RpcError> {
+    let settings = settings(connector, options);
+    let patience = settings.wait_for_server.map(|patience| Instant::now() + patience);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match attempt(connector, &settings) {
+            Ok(client) => return Ok(client),
+            Err(error) => error,
+        };
+        let absent = matches!(error.kind(), ErrorKind::ServerAbsent { .. });
+        match patience {
+            Some(until) if absent && Instant::now() < until => {
+                thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            _ => return Err(error),
+        }
+    }
+}
+
+fn attempt<C: Connector + ?Sized>(
+    connector: &C,
+    settings: &Settings,
+) -> Result<BlockingClient, RpcError> {
+    let Transport { reader, writer, peer } = connector.try_connect()?;
+    let limits = &settings.limits;
+    let incoming = Incoming::new(limits.message, limits.held_bytes);
+    let mut source = ThreadSource::new(Source { half: reader, incoming }, settings.spin);
+    let mut outbox = Outbox::new(writer);
+    let hello = Hello::new(limits, settings.token.as_deref(), []);
+    let theirs = shake_hands(&mut source, &outbox, &hello, limits.handshake)?;
+    outbox.set_limits(&theirs, limits);
+    let link = Link::new(connector.uri(), peer, theirs, settings.clone(), outbox);
+    let roles = Roles { source: Some(Box::new(source)), blocked: None };
+    Ok(BlockingClient(Arc::new(Shared { link, roles: Mutex::new(roles) })))
+}
+
+fn shake_hands(
+    source: &mut ThreadSource,
+    outbox: &Outbox,
+    hello: &Hello,
+    patience: Duration,
+) -> Result<Hello, RpcError> {
+    let until = Instant::now() + patience;
+    let mut blocked = outbox.send(Message::Small(&hello.to_bytes()?));
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let kind = ErrorKind::PeerStalled { what: "handshake", waited: patience };
+            return Err(RpcError::not_executed(kind));
+        }
+        let ready =
+            wait(Some(source), blocked.as_mut(), None, Some(left)).map_err(unreachable)?;
+        if ready.write
+            && let Some(waiting) = blocked.take()
+        {
+            blocked = outbox.resume(waiting);
+        }
+        if !ready.read {
+            continue;
+        }
+        let filled = source.fill().map_err(unreachable)?;
+        if let Some(theirs) = greeting::hello(&mut source.source)? {
+            return Ok(theirs);
+        }
+        if filled == Filled::End {
+            let how = "it closed the connection in the handshake".to_owned();
+            return Err(RpcError::not_executed(ErrorKind::PeerGone { how }));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One call of the asynchronous client: from its turn to its answer. Dropping it cancels it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use tokio::time::Sleep;
+
+use crate::client::Shared;
+use crate::client::link::Prepared;
+use crate::error::{Outcome, RpcError};
+use crate::protocol::calls::{Answer, NotBegun};
+
+/// A call under way. Resolves to the answer, still encoded.
+///
+/// Cancel safe in the sense that dropping it tells the server that the answer is no longer wanted; the
+/// method may have run.
+#[must_use = "a call does nothing unless awaited"]
+pub(crate) struct Call<'a> {
+    shared: &'a Arc<Shared>,
+    prepared: Prepared,
+    oneway: bool,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Waits for its turn: for a place among the calls in flight, or for the peer to read.
+    Queued {
+        /// Set only where there is something to wait for and a deadline.
+        timer: Option<Pin<Box<Sleep>>>,
+        /// Remembered by those it waits for.
+        waker: Option<Waker>,
+    },
+    Sent(u64),
+    Done,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>, prepared: Prepared, oneway: bool) -> Self {
+        let stage = Stage::Queued { timer: None, waker: None };
+        Self { shared, prepared, oneway, stage }
+    }
+
+    /// Sends the call if it is its turn.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, RpcError>> {
+        let link = &self.shared.link;
+        if link.outbox.is_full(cx.waker()) {
+            return self.poll_queued(cx);
+        }
+        let deadline = self.prepared.deadline;
+        let begun = {
+            let mut calls = link.calls();
+            let begun = calls.begin(deadline, self.prepared.held_bytes());
+            match (&begun, deadline) {
+                (Ok(_), Some(deadline)) if !self.oneway && calls.watch(deadline) => {
+                    self.shared.nudge.nudge();
+                }
+                (Err(NotBegun::Full), _) => calls.wait_for_room(cx.waker()),
+                _ => {}
+            }
+            begun
+        };
+        match begun {
+            Ok(id) => {
+                let blocked = link.send(id, &mut self.prepared);
+                self.shared.go_on(blocked);
+                if link.outbox.has_failed() {
+                    self.shared.nudge.nudge();
+                }
+                Poll::Ready(Ok(id))
+            }
+            Err(NotBegun::Full) => self.poll_queued(cx),
+            Err(NotBegun::Closed(error)) => {
+                Poll::Ready(Err(error.with_outcome(Outcome::NotExecuted)))
+            }
+        }
+    }
+
+    /// It is not its turn yet; is its time up?
+    fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, RpcError>> {
+        let Stage::Queued { timer, waker } = &mut self.stage else { return Poll::Pending };
+        *waker = Some(cx.waker().clone());
+        let Some(deadline) = self.prepared.deadline else { return Poll::Pending };
+        let timer =
+            timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        std::task::ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(self.shared.link.deadline_exceeded(self.prepared.budget)))
+    }
+
+    /// Gives up a call that was sent.
+    fn abandon(&self, id: u64) {
+        let (tell, next) = self.shared.link.calls().abandon(id);
+        next.into_iter().for_each(Waker::wake);
+        if tell {
+            self.shared.go_on(self.shared.link.send_cancel(id));
+        }
+    }
+
+    fn poll_answer(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<Result<Answer, RpcError>> {
+        let link = &self.shared.link;
+        if let Some((answer, next)) = link.calls().poll(id, cx.waker()) {
+            next.into_iter().for_each(Waker::wake);
+            return Poll::Ready(answer);
+        }
+        if self.prepared.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.abandon(id);
+            let error = link.deadline_exceeded(self.prepared.budget);
+            return Poll::Ready(Err(error.with_outcome(Outcome::MaybeExecuted)));
+        }
+        Poll::Pending
+    }
+}
+
+impl Future for Call<'_> {
+    type Output = Result<Option<Answer>, RpcError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Stage::Queued { .. } = this.stage {
+            let id = match std::task::ready!(this.poll_turn(cx)) {
+                Ok(id) => id,
+                Err(error) => {
+                    this.stage = Stage::Done;
+                    return Poll::Ready(Err(error));
+                }
+            };
+            if this.oneway {
+                this.stage = Stage::Done;
+                let next = this.shared.link.calls().forget(id);
+                next.into_iter().for_each(Waker::wake);
+                return Poll::Ready(Ok(None));
+            }
+            this.stage = Stage::Sent(id);
+        }
+        let Stage::Sent(id) = this.stage else { return Poll::Pending };
+        let answer = std::task::ready!(this.poll_answer(id, cx));
+        this.stage = Stage::Done;
+        Poll::Ready(answer.map(Some))
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        match &mut self.stage {
+            Stage::Done => {}
+            Stage::Sent(id) => {
+                let id = *id;
+                self.abandon(id);
+            }
+            Stage::Queued { waker, .. } => {
+                if let Some(waker) = waker.take() {
+                    let next = self.shared.link.calls().leave_room(&waker);
+                    next.into_iter().for_each(Waker::wake);
+                }
+            }
+        }
+    }
+}

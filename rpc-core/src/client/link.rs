@@ -1,0 +1,231 @@
+//! What the asynchronous and the blocking client share: the calls of a connection and its writing side.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::connection::greeting::{Reason, farewell, goodbye};
+use crate::connection::outbox::{Blocked, Message, Outbox};
+use crate::connection::source::{Filled, Source, closed, ended, violated};
+use crate::error::{ErrorKind, RpcError};
+use crate::limits::Settings;
+use crate::protocol::calls::{Answered, Calls};
+use crate::protocol::hello::Hello;
+use crate::protocol::incoming::Event;
+use crate::protocol::outgoing::Bulk;
+use crate::transport::Peer;
+use crate::wire::frame::{
+    ANSWER, DEADLINE, FRAGMENT, HEADER, Header, Kind, ONEWAY, Prefix, WITH_METADATA,
+};
+use crate::wire::{payload, scratch};
+
+/// A connection as its caller sees it.
+pub(crate) struct Link {
+    pub(crate) uri: Arc<str>,
+    pub(crate) peer: Peer,
+    pub(crate) theirs: Hello,
+    pub(crate) settings: Settings,
+    pub(crate) outbox: Outbox,
+    calls: Mutex<Calls>,
+}
+
+/// A call that is encoded and not yet sent.
+pub(crate) struct Prepared {
+    /// Room for the header, the prefix fields, the payload.
+    buffer: Vec<u8>,
+    payload_at: usize,
+    method: u16,
+    flags: u8,
+    metadata_length: usize,
+    pub(crate) deadline: Option<Instant>,
+    /// The whole budget, for errors.
+    pub(crate) budget: Duration,
+}
+
+impl Link {
+    pub(crate) fn new(
+        uri: &Arc<str>,
+        peer: Peer,
+        theirs: Hello,
+        settings: Settings,
+        outbox: Outbox,
+    ) -> Self {
+        let in_flight = settings.limits.calls_in_flight.min(theirs.calls_in_flight);
+        let held = usize::try_from(theirs.held_limit).unwrap_or(usize::MAX);
+        let calls = Mutex::new(Calls::new(in_flight, held));
+        Self { uri: Arc::clone(uri), peer, theirs, settings, outbox, calls }
+    }
+
+    #[inline]
+    pub(crate) fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The largest argument list that both sides take, in bytes.
+    fn message_limit(&self) -> usize {
+        let theirs = usize::try_from(self.theirs.message_limit).unwrap_or(usize::MAX);
+        theirs.min(self.settings.limits.message)
+    }
+
+    /// Encodes a call.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] or [`ErrorKind::Codec`].
+    #[inline]
+    pub(crate) fn prepare<A: serde::Serialize>(
+        &self,
+        method: u16,
+        oneway: bool,
+        budget: Option<Duration>,
+        metadata: &[u8],
+        arguments: &A,
+    ) -> Result<Prepared, RpcError> {
+        let mut buffer = scratch::take();
+        buffer.extend_from_slice(&[0; HEADER]);
+        // The remaining time is filled in when the call is sent.
+        let prefix = Prefix { total: None, remaining: budget.map(|_| 0), metadata };
+        prefix.write(&mut buffer);
+        let payload_at = buffer.len();
+        if let Err(error) = payload::encode(arguments, &mut buffer, self.message_limit()) {
+            scratch::give(buffer);
+            return Err(unencodable("the arguments", error));
+        }
+        Ok(Prepared {
+            buffer,
+            payload_at,
+            method,
+            flags: prefix.flags() | if oneway { ONEWAY } else { 0 },
+            metadata_length: metadata.len(),
+            deadline: budget.and_then(|budget| Instant::now().checked_add(budget)),
+            budget: budget.unwrap_or_default(),
+        })
+    }
+
+    /// Sends a prepared call.
+    #[inline]
+    pub(crate) fn send(&self, id: u64, call: &mut Prepared) -> Option<Blocked> {
+        let mut buffer = std::mem::take(&mut call.buffer);
+        let mut header = Header::new(Kind::Call, id);
+        header.code = call.method;
+        header.flags = call.flags;
+        let remaining = call.deadline.map(remaining_nanos);
+        if buffer.len() - call.payload_at > FRAGMENT {
+            return self.send_bulk(header, remaining, call, buffer);
+        }
+        header.length = (buffer.len() - HEADER) as u32;
+        buffer[..HEADER].copy_from_slice(&header.to_bytes());
+        if let Some(remaining) = remaining {
+            buffer[HEADER..HEADER + 8].copy_from_slice(&remaining.to_le_bytes());
+        }
+        let blocked = self.outbox.send(Message::Small(&buffer));
+        scratch::give(buffer);
+        blocked
+    }
+
+    #[cold]
+    fn send_bulk(
+        &self,
+        mut header: Header,
+        remaining: Option<u64>,
+        call: &Prepared,
+        data: Vec<u8>,
+    ) -> Option<Blocked> {
+        header.flags &= !(DEADLINE | WITH_METADATA);
+        let metadata = data[call.payload_at - call.metadata_length..call.payload_at].to_vec();
+        let bulk = Bulk { header, remaining, metadata, data, skip: call.payload_at };
+        self.outbox.send(Message::Bulk(bulk))
+    }
+
+    /// Tells the server that a call's answer is no longer wanted.
+    pub(crate) fn send_cancel(&self, id: u64) -> Option<Blocked> {
+        self.outbox.send(Message::Urgent(&Header::new(Kind::Cancel, id).to_bytes()))
+    }
+
+    /// Makes of one read's bytes what there is to make; those to be woken are collected.
+    ///
+    /// # Errors
+    /// Whatever ends the connection. The calls are not closed yet.
+    pub(crate) fn absorb(
+        &self,
+        source: &mut Source,
+        filled: std::io::Result<Filled>,
+        wakers: &mut Vec<Waker>,
+    ) -> Result<Option<Blocked>, RpcError> {
+        let filled = filled.map_err(|error| ended(&error))?;
+        let mut blocked = None;
+        let mut calls = self.calls();
+        while let Some(event) = source.next().map_err(|violation| violated(&violation))? {
+            match event {
+                Event::Reply { id, status, payload } => match calls.answer(id, status, payload) {
+                    Answered::Awaited(waker) | Answered::Late(waker) => wakers.extend(waker),
+                    Answered::Unknown => {
+                        return Err(broken(format!("a reply to {id}, which is not in flight")));
+                    }
+                },
+                Event::Frame { header, body } => match header.kind {
+                    Kind::Goodbye => return Err(farewell(&header, body)),
+                    Kind::Ping if header.flags & ANSWER == 0 => {
+                        let answer = Header { flags: ANSWER, length: 0, ..header };
+                        let sent = self.outbox.send(Message::Urgent(&answer.to_bytes()));
+                        blocked = sent.or(blocked);
+                    }
+                    Kind::Ping => {}
+                    kind => return Err(broken(format!("a {kind:?} frame to a client"))),
+                },
+                Event::Call(_) => return Err(broken("a call to a client".to_owned())),
+                Event::Preface => {}
+            }
+        }
+        if filled == Filled::End {
+            return Err(closed());
+        }
+        Ok(blocked)
+    }
+
+    /// Ends all calls with this cause.
+    pub(crate) fn fail(&self, error: RpcError) {
+        let mut wakers = Vec::new();
+        self.calls().close(error.at(&self.uri), &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Says goodbye and closes the writing side, as soon as what waits is written.
+    pub(crate) fn close(&self) -> Option<Blocked> {
+        self.outbox.close(&goodbye(Reason::Done, ""))
+    }
+
+    /// The error of a call whose time is up.
+    pub(crate) fn deadline_exceeded(&self, budget: Duration) -> RpcError {
+        RpcError::not_executed(ErrorKind::DeadlineExceeded { deadline: budget }).at(&self.uri)
+    }
+}
+
+fn remaining_nanos(deadline: Instant) -> u64 {
+    let left = deadline.saturating_duration_since(Instant::now());
+    u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn broken(reason: String) -> RpcError {
+    RpcError::new(ErrorKind::ProtocolViolation { reason }, crate::Outcome::MaybeExecuted)
+}
+
+/// The error for a value that cannot be encoded.
+pub(crate) fn unencodable(what: &str, error: payload::EncodeError) -> RpcError {
+    RpcError::not_executed(match error {
+        payload::EncodeError::TooLarge { limit, actual } => ErrorKind::TooLarge {
+            what: format!("{what} (in bytes)"),
+            limit: limit as u64,
+            actual: actual as u64,
+        },
+        other => ErrorKind::Codec { reason: format!("{what} cannot be encoded: {other}") },
+    })
+}
+
+impl Prepared {
+    /// The bytes of its arguments, if the server has to hold them while fragments come.
+    #[inline]
+    pub(crate) fn held_bytes(&self) -> usize {
+        let payload = self.buffer.len() - self.payload_at;
+        if payload > FRAGMENT { payload } else { 0 }
+    }
+}

@@ -1,0 +1,86 @@
+//! What can be chosen when connecting, and for single calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{ErrorKind, RpcError};
+use crate::wire::frame::METADATA;
+use crate::wire::payload;
+
+/// How to connect.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    pub(crate) wait_for_server: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl ConnectOptions {
+    /// As the endpoint is configured.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Waits this long for a server that is not up yet, instead of failing at once.
+    #[must_use]
+    pub fn wait_for_server(mut self, patience: Duration) -> Self {
+        self.wait_for_server = Some(patience);
+        self
+    }
+
+    /// The deadline of calls whose method and options name none.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+}
+
+/// What goes with a call beside its arguments.
+#[derive(Clone, Debug, Default)]
+pub struct CallOptions {
+    pub(crate) deadline: Option<Duration>,
+    metadata: Vec<(String, String)>,
+    /// The metadata as it is sent; empty when there is none.
+    encoded: Arc<[u8]>,
+}
+
+impl CallOptions {
+    /// No deadline of its own, no metadata.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The time that the call may take in all: waiting for its turn, writing, the handler, the reply.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Adds a pair that the handler finds in its `Context`. Pairs keep their order; a key may occur
+    /// more than once.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.push((key.into(), value.into()));
+        let mut encoded = Vec::new();
+        // Strings can always be encoded; how many bytes they make is checked when a call is made.
+        let _ = payload::encode(&self.metadata, &mut encoded, usize::MAX);
+        self.encoded = encoded.into();
+        self
+    }
+
+    /// The encoded metadata.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] above 16 KiB.
+    pub(crate) fn encoded_metadata(&self) -> Result<&[u8], RpcError> {
+        if self.encoded.len() > METADATA {
+            return Err(RpcError::not_executed(ErrorKind::TooLarge {
+                what: "the metadata (in bytes)".to_owned(),
+                limit: METADATA as u64,
+                actual: self.encoded.len() as u64,
+            }));
+        }
+        Ok(&self.encoded)
+    }
+}

@@ -1,0 +1,291 @@
+//! The writing side of a connection, shared by all who send on it.
+//!
+//! There is no mailbox task: whoever sends writes, from its own thread or task. Whoever finds the writer
+//! taken leaves its frame, and the one who has it takes that along in the next write. A full peer hands
+//! the writer to the sender as [`Blocked`]; it is then that one's duty to wait for room and to go on.
+
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use crate::limits::Limits;
+use crate::protocol::hello::Hello;
+use crate::protocol::outgoing::{Bulk, Outgoing};
+use crate::transport::WriteHalf;
+
+/// A frame ready to be sent.
+pub(crate) enum Message<'a> {
+    /// Whole small frames.
+    Small(&'a [u8]),
+    /// A small frame that overtakes what is queued.
+    Urgent(&'a [u8]),
+    /// A message in fragments.
+    Bulk(Bulk),
+}
+
+/// The writing half and what it is in the middle of. Only one thread or task has it at a time.
+pub(crate) struct Writer {
+    pub(crate) half: Box<dyn WriteHalf>,
+    outgoing: Outgoing,
+}
+
+/// The peer is full: wait for room on `writer.half`, then call [`Outbox::resume`].
+#[must_use = "nobody else will go on writing"]
+pub(crate) struct Blocked(pub(crate) Box<Writer>);
+
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    /// Bytes of waiting frames above which senders should wait.
+    queued_limit: usize,
+    /// Whether that many waited when last looked at; a hint that spares senders the lock.
+    crowded: AtomicBool,
+    /// Whether writing is over because of an error.
+    failed: AtomicBool,
+}
+
+struct State {
+    /// `None` while someone writes, or when all is over.
+    writer: Option<Box<Writer>>,
+    /// What was sent while the writer was taken, or while corked.
+    waiting: Outgoing,
+    corked: bool,
+    ending: Ending,
+    /// Why nothing more can be written.
+    broken: Option<io::ErrorKind>,
+    /// Senders to be woken when there is room.
+    room: Vec<Waker>,
+}
+
+#[derive(PartialEq)]
+enum Ending {
+    Open,
+    /// To be closed when all is written.
+    Closing,
+    Closed,
+}
+
+impl Outbox {
+    pub(crate) fn new(half: Box<dyn WriteHalf>) -> Self {
+        let writer = Writer { half, outgoing: Outgoing::new(usize::MAX) };
+        let state = State {
+            writer: Some(Box::new(writer)),
+            waiting: Outgoing::new(usize::MAX),
+            corked: false,
+            ending: Ending::Open,
+            broken: None,
+            room: Vec::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+            queued_limit: usize::MAX,
+            crowded: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Sets the limits when the peer's are known. To be called before anything large is sent.
+    pub(crate) fn set_limits(&mut self, theirs: &Hello, ours: &Limits) {
+        self.queued_limit = ours.queued_bytes;
+        let open_limit = usize::try_from(theirs.held_limit).unwrap_or(usize::MAX);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = &mut state.writer {
+            writer.outgoing.set_open_limit(open_limit);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends now if nobody is sending, else leaves the message for whoever is.
+    #[inline]
+    pub(crate) fn send(&self, message: Message<'_>) -> Option<Blocked> {
+        let mut state = self.lock();
+        if state.broken.is_some() || state.ending != Ending::Open {
+            return None;
+        }
+        if state.corked || state.writer.is_none() {
+            state.waiting.accept(message);
+            self.note_crowd(&state);
+            return None;
+        }
+        let mut writer = state.writer.take()?;
+        drop(state);
+        match message {
+            Message::Small(frame) => {
+                let written = writer.write_directly(frame);
+                self.write_on(writer, written)
+            }
+            other => {
+                writer.outgoing.accept(other);
+                self.write_on(writer, Ok(()))
+            }
+        }
+    }
+
+    /// Leaves the message for the next [`flush`](Self::flush).
+    pub(crate) fn queue(&self, message: Message<'_>) {
+        let mut state = self.lock();
+        if state.broken.is_none() && state.ending == Ending::Open {
+            state.waiting.accept(message);
+            self.note_crowd(&state);
+        }
+    }
+
+    /// Keeps what is sent back until [`flush`](Self::flush), so that it goes in one write.
+    pub(crate) fn cork(&self) {
+        self.lock().corked = true;
+    }
+
+    /// Uncorks, and writes what waits.
+    pub(crate) fn flush(&self) -> Option<Blocked> {
+        let mut state = self.lock();
+        state.corked = false;
+        if state.waiting.is_empty() {
+            return None;
+        }
+        let writer = state.writer.take()?;
+        drop(state);
+        self.write_on(writer, Ok(()))
+    }
+
+    /// Goes on after [`Blocked`], when there may be room.
+    pub(crate) fn resume(&self, blocked: Blocked) -> Option<Blocked> {
+        self.write_on(blocked.0, Ok(()))
+    }
+
+    /// Writes all there is, then puts the writer back.
+    fn write_on(&self, mut writer: Box<Writer>, mut result: io::Result<()>) -> Option<Blocked> {
+        loop {
+            if result.is_ok() {
+                result = writer.write_queued();
+            }
+            let mut state = self.lock();
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    writer.outgoing.append(&mut state.waiting);
+                    return Some(Blocked(writer));
+                }
+                Err(error) => {
+                    state.broken = Some(error.kind());
+                    self.failed.store(true, Ordering::Relaxed);
+                    state.waiting = Outgoing::new(usize::MAX);
+                    state.wake_room();
+                    return None;
+                }
+                Ok(()) => {}
+            }
+            if state.waiting.is_empty() || state.corked {
+                if state.ending == Ending::Open {
+                    state.writer = Some(writer);
+                } else {
+                    state.ending = Ending::Closed;
+                }
+                state.wake_room();
+                return None;
+            }
+            writer.outgoing.append(&mut state.waiting);
+        }
+    }
+
+    /// Whether senders should hold back; if so, `waker` is woken when they need no longer.
+    pub(crate) fn is_full(&self, waker: &Waker) -> bool {
+        if !self.crowded.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut state = self.lock();
+        self.note_crowd(&state);
+        if !self.crowded.load(Ordering::Relaxed) || state.broken.is_some() {
+            return false;
+        }
+        if !state.room.iter().any(|other| other.will_wake(waker)) {
+            state.room.push(waker.clone());
+        }
+        true
+    }
+
+    fn note_crowd(&self, state: &State) {
+        let crowded = state.waiting.queued() >= self.queued_limit;
+        self.crowded.store(crowded, Ordering::Relaxed);
+    }
+
+    /// Whether writing has failed: a cheap question for senders, who then see to it that someone looks
+    /// at [`broken`](Self::broken).
+    #[inline]
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing more can be written, if so.
+    pub(crate) fn broken(&self) -> Option<io::ErrorKind> {
+        self.lock().broken
+    }
+
+    /// Sends a last frame and closes the direction, now or as soon as what waits is written.
+    pub(crate) fn close(&self, last: &[u8]) -> Option<Blocked> {
+        let mut state = self.lock();
+        if state.broken.is_some() || state.ending != Ending::Open {
+            return None;
+        }
+        state.corked = false;
+        state.waiting.accept(Message::Urgent(last));
+        state.ending = Ending::Closing;
+        let mut writer = state.writer.take()?;
+        writer.outgoing.append(&mut state.waiting);
+        drop(state);
+        self.write_on(writer, Ok(()))
+    }
+}
+
+impl State {
+    fn wake_room(&mut self) {
+        for waker in self.room.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+impl Outgoing {
+    fn accept(&mut self, message: Message<'_>) {
+        match message {
+            Message::Small(frames) => self.push(frames),
+            Message::Urgent(frame) => self.push_urgent(frame),
+            Message::Bulk(bulk) => self.push_bulk(bulk),
+        }
+    }
+}
+
+impl Writer {
+    /// Writes a frame from where it is; what does not go is queued.
+    #[inline]
+    fn write_directly(&mut self, frame: &[u8]) -> io::Result<()> {
+        if !self.outgoing.is_empty() {
+            self.outgoing.push(frame);
+            return Ok(());
+        }
+        match self.half.try_write(&[IoSlice::new(frame)]) {
+            Ok(count) if count == frame.len() => Ok(()),
+            Ok(count) => {
+                self.outgoing.push_rest(frame, count);
+                Ok(())
+            }
+            Err(error) => {
+                self.outgoing.push(frame);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_queued(&mut self) -> io::Result<()> {
+        while !self.outgoing.is_empty() {
+            let half = &mut self.half;
+            let count = self.outgoing.slices(|slices| half.try_write(slices))?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.outgoing.advance(count);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! The reading side of a connection: received bytes, and what is made of them.
+
+use std::io;
+
+use crate::error::{ErrorKind, Outcome, RpcError};
+use crate::protocol::incoming::{Event, Incoming, Violation};
+use crate::transport::ReadHalf;
+
+/// The reading half with its receive buffer.
+pub(crate) struct Source {
+    pub(crate) half: Box<dyn ReadHalf>,
+    pub(crate) incoming: Incoming,
+}
+
+/// What one read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// Bytes, and there may be more.
+    More,
+    /// Bytes, and nothing more was there at that moment.
+    Drained,
+    /// Nothing is there.
+    Nothing,
+    /// The orderly end.
+    End,
+}
+
+impl Source {
+    /// Reads once. To be called when there is no further event.
+    ///
+    /// # Errors
+    /// Whatever ends the connection.
+    #[inline]
+    pub(crate) fn fill(&mut self) -> io::Result<Filled> {
+        let (buffer, limit) = self.incoming.want();
+        match self.half.try_read(buffer, limit) {
+            Ok(0) => Ok(Filled::End),
+            Ok(count) => {
+                self.incoming.received(count);
+                let drained = count < limit && self.half.short_read_drains();
+                Ok(if drained { Filled::Drained } else { Filled::More })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Filled::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next event, if there is one.
+    ///
+    /// # Errors
+    /// A violation.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<Event<'_>>, Violation> {
+        self.incoming.next()
+    }
+}
+
+/// The error of a connection that ended by itself.
+pub(crate) fn ended(how: &io::Error) -> RpcError {
+    RpcError::new(ErrorKind::PeerGone { how: how.to_string() }, Outcome::MaybeExecuted)
+}
+
+/// The error of a connection that the peer closed.
+pub(crate) fn closed() -> RpcError {
+    let how = "it closed the connection".to_owned();
+    RpcError::new(ErrorKind::PeerGone { how }, Outcome::MaybeExecuted)
+}
+
+/// The error of a connection that a violation ended.
+pub(crate) fn violated(violation: &Violation) -> RpcError {
+    let kind = ErrorKind::ProtocolViolation { reason: violation.to_string() };
+    RpcError::new(kind, Outcome::MaybeExecuted)
+}
+
+/// The error of a connection whose peer stopped in the middle of something.
+pub(crate) fn stalled(waited: std::time::Duration) -> RpcError {
+    let kind = ErrorKind::PeerStalled { what: "further byte of a message", waited };
+    RpcError::new(kind, Outcome::MaybeExecuted)
+}

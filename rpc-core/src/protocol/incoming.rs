@@ -1,0 +1,373 @@
+//! Received bytes become frames, and fragments become messages.
+//!
+//! Sans-IO: [`Incoming::want`] says where the next bytes should be put and how many are useful,
+//! [`Incoming::next`] gives what can be made of those that came. Small frames are taken from the buffer
+//! in place; the fragments of a large message are received straight into the message, without a copy
+//! in between. What the peer can make this hold is bounded by `held_bytes`, known to it from `Hello`.
+
+use crate::wire::frame::{
+    ANSWER, BODY, BadFrame, HEADER, Header, Kind, MORE, ONEWAY, PREFACE, Prefix,
+};
+
+/// The receive buffer, in bytes: any frame but a long `Hello` fits. Pages that are never reached cost
+/// nothing.
+const BUFFER: usize = HEADER + BODY;
+
+/// What has come.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The peer's preface.
+    Preface,
+    /// A whole call.
+    Call(IncomingCall<'a>),
+    /// A whole reply.
+    Reply {
+        /// The call that it answers.
+        id: u64,
+        /// The status.
+        status: u16,
+        /// The result, or the error.
+        payload: Payload<'a>,
+    },
+    /// Any other frame.
+    Frame {
+        /// Its header.
+        header: Header,
+        /// Its body.
+        body: &'a [u8],
+    },
+}
+
+/// A whole call, as it came.
+#[derive(Debug)]
+pub struct IncomingCall<'a> {
+    /// Its id, chosen by the caller.
+    pub id: u64,
+    /// The method's number.
+    pub method: u16,
+    /// Whether no reply is wanted.
+    pub oneway: bool,
+    /// The time it had left when it was sent, in ns.
+    pub remaining: Option<u64>,
+    /// Its metadata, encoded.
+    pub metadata: std::borrow::Cow<'a, [u8]>,
+    /// Its arguments, encoded.
+    pub payload: Payload<'a>,
+}
+
+/// The payload of a message.
+#[derive(Debug)]
+pub enum Payload<'a> {
+    /// Still in the receive buffer.
+    Borrowed(&'a [u8]),
+    /// Put together from fragments.
+    Owned(Vec<u8>),
+}
+
+impl Payload<'_> {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// Why the peer's bytes cannot be accepted; the connection ends.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// It does not start as this protocol does.
+    #[error("the first bytes are {0:02x?}, which is not the preface of ipcall")]
+    Preface([u8; 8]),
+    /// Something is not a frame.
+    #[error(transparent)]
+    Frame(#[from] BadFrame),
+    /// A message is announced that is larger than allowed.
+    #[error("a message of {total} bytes, and the limit is {limit}")]
+    Message {
+        /// Its length, in bytes.
+        total: u64,
+        /// The most it may be.
+        limit: usize,
+    },
+    /// More is begun than may be held.
+    #[error("large messages of {held} bytes are under way at once, and the limit is {limit}")]
+    Held {
+        /// The total of the messages begun, in bytes.
+        held: u64,
+        /// The most it may be.
+        limit: usize,
+    },
+    /// A fragment does not continue anything, or goes past the end, or begins what has begun.
+    #[error("{what} of message {id}")]
+    Fragment {
+        /// What is wrong.
+        what: &'static str,
+        /// The call.
+        id: u64,
+    },
+}
+
+/// A large message of which some fragments are here.
+#[derive(Debug)]
+struct Partial {
+    id: u64,
+    answer: bool,
+    code: u16,
+    oneway: bool,
+    remaining: Option<u64>,
+    metadata: Vec<u8>,
+    total: usize,
+    /// Invariant: `data.len() <= total`.
+    data: Vec<u8>,
+}
+
+/// Turns bytes into events.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Received bytes; those before `start` are used up.
+    buffer: Vec<u8>,
+    start: usize,
+    preface_seen: bool,
+    /// Large messages under way. Few, so a list.
+    partials: Vec<Partial>,
+    /// The partial message, and the bytes of its current fragment that are still to come. While this is
+    /// set, the buffer is empty.
+    direct: Option<(usize, usize)>,
+    /// Whether the last frame was a fragment with more to come: then the next is likely one too.
+    expect_fragment: bool,
+    message_limit: usize,
+    held_limit: usize,
+}
+
+impl Incoming {
+    /// Ready for the preface. `message_limit` and `held_limit` are in bytes.
+    pub fn new(message_limit: usize, held_limit: usize) -> Self {
+        Self {
+            buffer: Vec::with_capacity(BUFFER),
+            start: 0,
+            preface_seen: false,
+            partials: Vec::new(),
+            direct: None,
+            expect_fragment: false,
+            message_limit,
+            held_limit,
+        }
+    }
+
+    /// Where the next bytes go, and how many at most; the vector has the capacity for them. To be
+    /// called when [`next`](Self::next) has nothing more.
+    #[inline]
+    pub fn want(&mut self) -> (&mut Vec<u8>, usize) {
+        if let Some((index, left)) = self.direct {
+            return (&mut self.partials[index].data, left);
+        }
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.start = 0;
+            self.buffer.shrink_to(BUFFER);
+            if self.expect_fragment {
+                return (&mut self.buffer, HEADER);
+            }
+        } else if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        let whole = self.frame_length();
+        if whole > self.buffer.capacity() {
+            self.buffer.reserve_exact(whole - self.buffer.len());
+        }
+        let spare = self.buffer.capacity() - self.buffer.len();
+        (&mut self.buffer, spare)
+    }
+
+    /// Whether the peer has begun something that it has not ended.
+    pub fn is_midway(&self) -> bool {
+        self.start < self.buffer.len() || !self.partials.is_empty()
+    }
+
+    /// The next event, if enough has come for one.
+    ///
+    /// # Errors
+    /// A [`Violation`]; nothing that follows means anything.
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Event<'_>>, Violation> {
+        loop {
+            if let Some((index, _)) = self.direct {
+                match self.fragment_progress(index) {
+                    Some(whole) => return Ok(Some(whole.into_event())),
+                    None if self.direct.is_some() => return Ok(None),
+                    None => continue,
+                }
+            }
+            if !self.preface_seen {
+                return self.preface();
+            }
+            let rest = &self.buffer[self.start..];
+            let Some(head) = rest.first_chunk::<HEADER>() else { return Ok(None) };
+            let header = Header::from_bytes(head)?;
+            if header.kind == Kind::Data {
+                self.begin_fragment(header)?;
+                continue;
+            }
+            let end = self.start + HEADER + header.length as usize;
+            if self.buffer.len() < end {
+                self.expect_fragment = false;
+                return Ok(None);
+            }
+            let body_start = self.start + HEADER;
+            self.start = end;
+            self.expect_fragment = false;
+            if matches!(header.kind, Kind::Call | Kind::Reply) && header.flags & MORE != 0 {
+                self.begin_message(header, body_start, end)?;
+                continue;
+            }
+            return whole_frame(header, &self.buffer[body_start..end]).map(Some);
+        }
+    }
+
+    fn preface(&mut self) -> Result<Option<Event<'_>>, Violation> {
+        let Some(first) = self.buffer.first_chunk::<8>() else {
+            // Whoever begins otherwise need not be waited for.
+            if !PREFACE.starts_with(&self.buffer) {
+                let mut first = [0; 8];
+                first[..self.buffer.len()].copy_from_slice(&self.buffer);
+                return Err(Violation::Preface(first));
+            }
+            return Ok(None);
+        };
+        if *first != PREFACE {
+            return Err(Violation::Preface(*first));
+        }
+        self.preface_seen = true;
+        self.start = PREFACE.len();
+        Ok(Some(Event::Preface))
+    }
+
+    /// The length of the frame at `start`, or 0 while its header is not complete. `next` has refused
+    /// what is longer than a frame may be.
+    fn frame_length(&self) -> usize {
+        let head = self.buffer[self.start..].first_chunk::<HEADER>();
+        let header = head.filter(|_| self.preface_seen).map(Header::from_bytes);
+        header.and_then(Result::ok).map_or(0, |header| HEADER + header.length as usize)
+    }
+
+    fn begin_message(&mut self, header: Header, from: usize, to: usize) -> Result<(), Violation> {
+        let id = header.id;
+        let (prefix, first) = Prefix::read(&header, &self.buffer[from..to])?;
+        let total = prefix.total.unwrap_or(0);
+        if total > self.message_limit as u64 {
+            return Err(Violation::Message { total, limit: self.message_limit });
+        }
+        let held = total + self.partials.iter().map(|p| p.total as u64).sum::<u64>();
+        if held > self.held_limit as u64 {
+            return Err(Violation::Held { held, limit: self.held_limit });
+        }
+        let answer = header.kind == Kind::Reply;
+        if self.partials.iter().any(|p| p.id == id && p.answer == answer) {
+            return Err(Violation::Fragment { what: "a second beginning", id });
+        }
+        let total = total as usize;
+        if first.is_empty() || first.len() >= total {
+            return Err(Violation::Fragment { what: "a first fragment that is all or nothing", id });
+        }
+        let mut data = Vec::with_capacity(total);
+        data.extend_from_slice(first);
+        self.partials.push(Partial {
+            id,
+            answer,
+            code: header.code,
+            oneway: header.flags & ONEWAY != 0,
+            remaining: prefix.remaining,
+            metadata: prefix.metadata.to_vec(),
+            total,
+            data,
+        });
+        self.expect_fragment = true;
+        Ok(())
+    }
+
+    /// Takes in as much of a fragment as is here.
+    fn begin_fragment(&mut self, header: Header) -> Result<(), Violation> {
+        let (id, length) = (header.id, header.length as usize);
+        let answer = header.flags & ANSWER != 0;
+        let index = self.partials.iter().position(|p| p.id == id && p.answer == answer);
+        let Some(index) = index else {
+            return Err(Violation::Fragment { what: "a fragment without a beginning", id });
+        };
+        let partial = &mut self.partials[index];
+        if length == 0 || length > partial.total - partial.data.len() {
+            return Err(Violation::Fragment { what: "a fragment that is empty or past the end", id });
+        }
+        let from = self.start + HEADER;
+        let to = self.buffer.len().min(from + length);
+        partial.data.extend_from_slice(&self.buffer[from..to]);
+        self.start = to;
+        self.expect_fragment = true;
+        self.direct = Some((index, length - (to - from)));
+        Ok(())
+    }
+
+    /// Brings `direct` up to date with what has been received into the message, and gives the message
+    /// out when it is whole.
+    fn fragment_progress(&mut self, index: usize) -> Option<Partial> {
+        let partial = &self.partials[index];
+        let (_, left) = self.direct?;
+        if left > 0 {
+            return None;
+        }
+        self.direct = None;
+        if partial.data.len() < partial.total {
+            return None;
+        }
+        let whole = self.partials.swap_remove(index);
+        self.expect_fragment = !self.partials.is_empty();
+        Some(whole)
+    }
+
+    /// Says that `count` bytes were put where [`want`](Self::want) said.
+    #[inline]
+    pub fn received(&mut self, count: usize) {
+        if let Some((_, left)) = &mut self.direct {
+            *left -= count;
+        }
+    }
+}
+
+impl Partial {
+    fn into_event(self) -> Event<'static> {
+        let payload = Payload::Owned(self.data);
+        if self.answer {
+            return Event::Reply { id: self.id, status: self.code, payload };
+        }
+        Event::Call(IncomingCall {
+            id: self.id,
+            method: self.code,
+            oneway: self.oneway,
+            remaining: self.remaining,
+            metadata: self.metadata.into(),
+            payload,
+        })
+    }
+}
+
+#[inline]
+fn whole_frame(header: Header, body: &[u8]) -> Result<Event<'_>, Violation> {
+    let (prefix, payload) = match header.kind {
+        Kind::Call | Kind::Reply => Prefix::read(&header, body)?,
+        _ => return Ok(Event::Frame { header, body }),
+    };
+    let payload = Payload::Borrowed(payload);
+    if header.kind == Kind::Reply {
+        return Ok(Event::Reply { id: header.id, status: header.code, payload });
+    }
+    Ok(Event::Call(IncomingCall {
+        id: header.id,
+        method: header.code,
+        oneway: header.flags & ONEWAY != 0,
+        remaining: prefix.remaining,
+        metadata: prefix.metadata.into(),
+        payload,
+    }))
+}

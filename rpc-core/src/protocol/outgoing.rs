@@ -1,0 +1,258 @@
+//! What is to be sent, in the order in which it goes.
+//!
+//! Sans-IO: frames are pushed, [`Outgoing::slices`] shows the next bytes, [`Outgoing::advance`] says
+//! how many of them were written. Small frames go before large ones, urgent frames before both, and
+//! large messages take turns, one fragment each. A frame that has begun is always ended first.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use crate::wire::frame::{ANSWER, FRAGMENT, HEADER, Header, Kind, MORE, Prefix};
+use crate::wire::scratch;
+
+/// Slices given to one write: small frames, and one fragment with its header.
+const SLICES: usize = 3;
+
+/// A message that is longer than a fragment.
+#[derive(Debug)]
+pub struct Bulk {
+    /// The header of its first frame; `length` and [`MORE`] are filled in here.
+    pub header: Header,
+    /// The remaining time, in ns.
+    pub remaining: Option<u64>,
+    /// The metadata, encoded.
+    pub metadata: Vec<u8>,
+    /// The payload, behind `skip` bytes that are not sent.
+    pub data: Vec<u8>,
+    /// See `data`.
+    pub skip: usize,
+}
+
+/// A large message being sent.
+#[derive(Debug)]
+struct Sending {
+    bulk: Bulk,
+    /// Bytes of `data`, from its start, that are in frames already begun.
+    framed: usize,
+    begun: bool,
+}
+
+/// The queue of one direction.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Frames being written now; those before `written` are out.
+    current: Vec<u8>,
+    written: usize,
+    urgent: Vec<u8>,
+    small: Vec<u8>,
+    bulk: VecDeque<Sending>,
+    /// The fragment behind `current`: of the front of `bulk`, up to its `framed`.
+    fragment: Option<Fragment>,
+    /// Bytes of large messages that have begun and not ended.
+    open: usize,
+    /// The most that may be open, from the peer's `Hello`. Invariant kept unless one message alone is
+    /// larger, which its sender has refused before.
+    open_limit: usize,
+}
+
+/// The fragment that is being written.
+#[derive(Debug)]
+struct Fragment {
+    head: Vec<u8>,
+    /// Of `head` and the data after it.
+    written: usize,
+    /// Bytes of data.
+    length: usize,
+}
+
+impl Outgoing {
+    /// An empty queue. `open_limit`: bytes of large messages that the peer is ready to hold.
+    pub fn new(open_limit: usize) -> Self {
+        Self {
+            current: Vec::new(),
+            written: 0,
+            urgent: Vec::new(),
+            small: Vec::new(),
+            bulk: VecDeque::new(),
+            fragment: None,
+            open: 0,
+            open_limit,
+        }
+    }
+
+    /// Changes the limit, once the peer's `Hello` has come.
+    pub fn set_open_limit(&mut self, limit: usize) {
+        self.open_limit = limit;
+    }
+
+    /// Queues whole frames.
+    #[inline]
+    pub fn push(&mut self, frames: &[u8]) {
+        self.small.extend_from_slice(frames);
+    }
+
+    /// Queues a frame that overtakes what is queued.
+    pub fn push_urgent(&mut self, frame: &[u8]) {
+        self.urgent.extend_from_slice(frame);
+    }
+
+    /// Queues a large message.
+    pub fn push_bulk(&mut self, bulk: Bulk) {
+        self.bulk.push_back(Sending { framed: bulk.skip, bulk, begun: false });
+    }
+
+    /// Queues what is left of a frame of which `written` bytes are out. Only for an empty queue.
+    pub fn push_rest(&mut self, frame: &[u8], written: usize) {
+        debug_assert!(self.is_empty(), "another frame may be in the middle");
+        self.current.clear();
+        self.written = 0;
+        self.current.extend_from_slice(&frame[written..]);
+    }
+
+    /// Takes over all that was pushed to another queue, of which nothing was written.
+    pub fn append(&mut self, other: &mut Self) {
+        move_over(&mut self.urgent, &mut other.urgent);
+        move_over(&mut self.small, &mut other.small);
+        self.bulk.append(&mut other.bulk);
+    }
+
+    /// Whether all is written.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.written == self.current.len()
+            && self.small.is_empty()
+            && self.urgent.is_empty()
+            && self.fragment.is_none()
+            && self.bulk.is_empty()
+    }
+
+    /// Bytes of small frames that wait.
+    pub fn queued(&self) -> usize {
+        self.current.len() - self.written + self.small.len() + self.urgent.len()
+    }
+
+    /// Shows the next bytes to write to `with`, and gives its result. Not to be called when empty.
+    pub fn slices<R>(&mut self, with: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        self.prepare();
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        let mut add = |slice| {
+            slices[count] = slice;
+            count += 1;
+        };
+        if self.written < self.current.len() {
+            add(IoSlice::new(&self.current[self.written..]));
+        }
+        if let (Some(fragment), Some(sending)) = (&self.fragment, self.bulk.front()) {
+            let data = &sending.bulk.data[sending.framed - fragment.length..sending.framed];
+            if let Some(head) = fragment.head.get(fragment.written..) {
+                add(IoSlice::new(head));
+                add(IoSlice::new(data));
+            } else {
+                add(IoSlice::new(&data[fragment.written - fragment.head.len()..]));
+            }
+        }
+        with(&slices[..count])
+    }
+
+    /// Says that this many of the bytes shown were written.
+    pub fn advance(&mut self, count: usize) {
+        let of_current = count.min(self.current.len() - self.written);
+        self.written += of_current;
+        if self.written == self.current.len() {
+            self.current.clear();
+            self.written = 0;
+        }
+        let Some(fragment) = &mut self.fragment else { return };
+        fragment.written += count - of_current;
+        if fragment.written < fragment.head.len() + fragment.length {
+            return;
+        }
+        if let Some(fragment) = self.fragment.take() {
+            scratch::give(fragment.head);
+        }
+        self.end_turn();
+    }
+
+    /// Decides what goes next, once what went before is out.
+    fn prepare(&mut self) {
+        if self.fragment.as_ref().is_some_and(|fragment| fragment.written > 0) {
+            return;
+        }
+        if self.current.is_empty() {
+            std::mem::swap(&mut self.current, &mut self.urgent);
+        }
+        if self.current.is_empty() {
+            std::mem::swap(&mut self.current, &mut self.small);
+        } else if self.written == 0 {
+            self.current.append(&mut self.small);
+        }
+        if self.fragment.is_none() {
+            self.begin_fragment();
+        }
+    }
+
+    /// Frames the next piece of the large message whose turn it is.
+    fn begin_fragment(&mut self) {
+        let Some(index) = self.next_turn() else { return };
+        self.bulk.swap(0, index);
+        let Some(sending) = self.bulk.front_mut() else { return };
+        let (bulk, left) = (&sending.bulk, sending.bulk.data.len() - sending.framed);
+        let length = left.min(FRAGMENT);
+        let mut head = scratch::take();
+        if sending.begun {
+            let mut header = Header::new(Kind::Data, bulk.header.id);
+            header.length = length as u32;
+            header.flags = if bulk.header.kind == Kind::Reply { ANSWER } else { 0 };
+            head.extend_from_slice(&header.to_bytes());
+        } else {
+            let total = bulk.data.len() - bulk.skip;
+            self.open += total;
+            first_head(bulk, total, length, &mut head);
+        }
+        sending.begun = true;
+        sending.framed += length;
+        self.fragment = Some(Fragment { head, written: 0, length });
+    }
+
+    /// The first large message that has begun, or that may begin now.
+    fn next_turn(&self) -> Option<usize> {
+        let may_begin = |sending: &Sending| {
+            let total = sending.bulk.data.len() - sending.bulk.skip;
+            self.open == 0 || self.open + total <= self.open_limit
+        };
+        self.bulk.iter().position(|sending| sending.begun || may_begin(sending))
+    }
+
+    /// A fragment is out: the message ends, or goes to the back of the line.
+    fn end_turn(&mut self) {
+        let Some(sending) = self.bulk.pop_front() else { return };
+        if sending.framed < sending.bulk.data.len() {
+            self.bulk.push_back(sending);
+        } else {
+            self.open -= sending.bulk.data.len() - sending.bulk.skip;
+        }
+    }
+}
+
+fn move_over(to: &mut Vec<u8>, from: &mut Vec<u8>) {
+    if to.is_empty() {
+        std::mem::swap(to, from);
+    } else {
+        to.append(from);
+    }
+}
+
+fn first_head(bulk: &Bulk, total: usize, length: usize, head: &mut Vec<u8>) {
+    let prefix = Prefix {
+        total: Some(total as u64),
+        remaining: bulk.remaining,
+        metadata: &bulk.metadata,
+    };
+    let mut header = bulk.header;
+    header.flags |= prefix.flags() | MORE;
+    head.extend_from_slice(&header.to_bytes());
+    prefix.write(head);
+    let body = head.len() - HEADER + length;
+    head[..4].copy_from_slice(&(body as u32).to_le_bytes());
+}

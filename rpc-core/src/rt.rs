@@ -1,0 +1,15 @@
+//! What the code that `#[ipc_service]` generates refers to. Not for anyone else: it changes as the
+//! macro does.
+
+pub use std;
+pub use std::convert::Infallible;
+
+pub use serde_bytes::{ByteBuf, Bytes};
+
+pub use crate::client::stub::{BlockingStub, Stub};
+pub use crate::client::{BlockingClient, CallOptions, Client, ConnectOptions};
+pub use crate::context::Context;
+pub use crate::error::{CallError, RpcError};
+pub use crate::protocol::descriptor::{MethodDescriptor, ServiceDescriptor};
+pub use crate::service::{Fault, Handling, OwnedRequest, Reply, Request, Service};
+pub use crate::transport::Connector;

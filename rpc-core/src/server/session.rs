@@ -1,0 +1,172 @@
+//! One connection as the server sees it, whoever waits: what a call means, and what is answered.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::connection::outbox::{Blocked, Message, Outbox};
+use crate::context::Context;
+use crate::limits::Limits;
+use crate::protocol::failure::{Failure, Status};
+use crate::protocol::incoming::{IncomingCall, Payload};
+use crate::protocol::outgoing::Bulk;
+use crate::protocol::requests::Rejection;
+use crate::server::registry::Registry;
+use crate::service::{Bytes, Handling, Kind, Reply, Request};
+use crate::transport::Peer;
+use crate::wire::frame::{self, FRAGMENT, HEADER, Header};
+use crate::wire::{payload, scratch};
+
+/// What the calls of one connection have in common.
+pub(crate) struct Session {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) limits: Limits,
+    pub(crate) outbox: Outbox,
+    /// The largest reply that the client takes, in bytes.
+    pub(crate) message_limit: usize,
+}
+
+/// A call that was started.
+pub(crate) struct Started {
+    pub(crate) kind: Kind,
+    pub(crate) deadline: Option<Instant>,
+    /// The time that it had when it came.
+    pub(crate) budget: Duration,
+}
+
+impl Session {
+    /// Finds the method of a call and starts it.
+    #[inline]
+    pub(crate) fn start(&self, call: IncomingCall<'_>) -> Started {
+        let budget = Duration::from_nanos(call.remaining.unwrap_or(0));
+        let deadline = call.remaining.and_then(|_| Instant::now().checked_add(budget));
+        let kind = self.handle(call, deadline).unwrap_or_else(Kind::Done);
+        Started { kind, deadline, budget }
+    }
+
+    #[inline]
+    fn handle(&self, call: IncomingCall<'_>, deadline: Option<Instant>) -> Result<Kind, Reply> {
+        let Some(method) = self.registry.method(call.method) else {
+            return Ok(Handling::unknown(call.method).0);
+        };
+        if call.remaining == Some(0) {
+            return Err(expired(Duration::ZERO, 0));
+        }
+        let mut metadata = Vec::new();
+        if !call.metadata.is_empty() {
+            metadata = payload::decode(&call.metadata, &self.limits.decode).map_err(|error| {
+                let text = format!("the metadata cannot be decoded: {error}");
+                Reply::failure(Status::BadArguments, &Failure::not_executed(text))
+            })?;
+        }
+        let context = Context {
+            method: method.descriptor.name(),
+            peer: Arc::clone(&self.peer),
+            deadline,
+            metadata,
+        };
+        let payload = match call.payload {
+            Payload::Borrowed(bytes) => Bytes::Borrowed(bytes),
+            Payload::Owned(bytes) => Bytes::Owned(bytes),
+        };
+        let request = Request { payload, context, limits: self.limits.decode };
+        guarded(|| method.service.call(method.index, request)).map(|handling| handling.0)
+    }
+
+    /// Makes frames of a reply: appends a small one to `batch`, queues a large one.
+    #[inline]
+    pub(crate) fn batch(&self, id: u64, reply: Reply, batch: &mut Vec<u8>) {
+        if let Some(frame) = self.frame(id, reply) {
+            batch.extend_from_slice(&frame);
+            scratch::give(frame);
+        }
+    }
+
+    /// Sends a reply by itself.
+    pub(crate) fn send(&self, id: u64, reply: Reply) -> Option<Blocked> {
+        match self.frame(id, reply) {
+            Some(frame) => {
+                let blocked = self.outbox.send(Message::Small(&frame));
+                scratch::give(frame);
+                blocked
+            }
+            None => self.outbox.flush(),
+        }
+    }
+
+    /// A small reply's frame; a large one is queued instead.
+    #[inline]
+    fn frame(&self, id: u64, reply: Reply) -> Option<Vec<u8>> {
+        let Reply { mut status, mut data } = reply;
+        if data.len() - HEADER > self.message_limit {
+            (status, data) = self.too_large(data.len() - HEADER);
+        }
+        let mut header = Header::new(frame::Kind::Reply, id);
+        header.code = status;
+        if data.len() - HEADER > FRAGMENT {
+            let bulk = Bulk { header, remaining: None, metadata: Vec::new(), data, skip: HEADER };
+            self.outbox.queue(Message::Bulk(bulk));
+            return None;
+        }
+        header.length = (data.len() - HEADER) as u32;
+        data[..HEADER].copy_from_slice(&header.to_bytes());
+        Some(data)
+    }
+
+    #[cold]
+    fn too_large(&self, actual: usize) -> (u16, Vec<u8>) {
+        let failure = Failure::not_executed("the result (in bytes)")
+            .executed(2)
+            .with_limit(self.message_limit as u64, actual as u64);
+        let reply = Reply::failure(Status::TooLarge, &failure);
+        (reply.status, reply.data)
+    }
+}
+
+/// Runs a handler's code; a panic becomes that call's failure.
+#[inline]
+pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Reply> {
+    // Nothing of the framework is in the middle of a change here, and what the handler has broken of
+    // its own state is for the handler to know.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panicked(&*panic))
+}
+
+#[cold]
+fn panicked(panic: &(dyn Any + Send)) -> Reply {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(its message is not text)");
+    Reply::failure(Status::Panicked, &Failure::not_executed(message).executed(1))
+}
+
+/// The reply to a call whose time is up. `executed` as in [`Failure`].
+pub(crate) fn expired(budget: Duration, executed: u8) -> Reply {
+    let nanos = u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX);
+    let failure = Failure::not_executed("").executed(executed).with_limit(nanos, 0);
+    Reply::failure(Status::DeadlineExceeded, &failure)
+}
+
+/// The reply to a call that was cancelled.
+pub(crate) fn cancelled() -> Reply {
+    Reply::failure(Status::Cancelled, &Failure::not_executed("").executed(1))
+}
+
+/// The reply to a call that is not started.
+pub(crate) fn rejected(rejection: Rejection) -> Reply {
+    match rejection {
+        Rejection::Overloaded { limit } => {
+            let failure = Failure::not_executed("calls in flight on one connection");
+            Reply::failure(Status::Overloaded, &failure.with_limit(limit.into(), 0))
+        }
+        Rejection::Draining => {
+            let failure = Failure::not_executed("the server is shutting down");
+            Reply::failure(Status::Refused, &failure)
+        }
+        // The connection ends with this; see the callers.
+        Rejection::Duplicate => cancelled(),
+    }
+}

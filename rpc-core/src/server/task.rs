@@ -1,0 +1,232 @@
+//! Serving in tokio tasks: one for each connection, and one for each handler that is not ready at once.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::connection::greeting::{self, Reason, rejection};
+use crate::connection::outbox::{Blocked, Message, Outbox};
+use crate::connection::source::{Filled, Source, ended};
+use crate::error::{ErrorKind, RpcError};
+use crate::protocol::hello::Hello;
+use crate::protocol::incoming::Incoming;
+use crate::server::admission::{self, Place as Admitted};
+use crate::server::session::Session;
+use crate::server::{ACCEPT_PAUSE, Bound, Place, Served, Shared, is_passing};
+use crate::transport::Transport;
+use crate::wait::task::{Nudge, TaskListener, TaskSource, room};
+
+mod connection;
+
+/// The connections that are being served, to be nudged when the server is told to stop.
+#[derive(Default)]
+struct Connections(Mutex<HashMap<u64, Arc<Nudge>>>);
+
+/// Accepts and serves until told to stop, then drains.
+pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
+    let Bound { shared, places, shutdown } = bound;
+    let connections = Arc::new(Connections::default());
+    let mut tasks = JoinSet::new();
+    let mut accepting = JoinSet::new();
+    let (sender, mut accepted) = tokio::sync::mpsc::unbounded_channel();
+    for place in places {
+        accepting.spawn(accept(place, sender.clone()));
+    }
+    drop(sender);
+    let stop = shutdown
+        .try_clone_receiver()
+        .and_then(UnixStream::from_std)
+        .map_err(|error| RpcError::io("watching for shutdown", error))?;
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.readable() => break,
+            Some((transport, at)) = accepted.recv() => {
+                start(&shared, at, transport, &connections, &mut tasks);
+            }
+            Some(ended) = accepting.join_next() => {
+                if let Ok(Err(error)) = ended {
+                    return Err(error);
+                }
+            }
+            Some(_) = tasks.join_next() => {}
+            else => break,
+        }
+    }
+    // The names go first, so that a successor can have them.
+    accepting.shutdown().await;
+    shared.draining.store(true, Ordering::Release);
+    connections.nudge_all();
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    let _ = timeout(shared.grace, drained).await;
+    tasks.shutdown().await;
+    Ok(())
+}
+
+type Arrivals = tokio::sync::mpsc::UnboundedSender<(Transport, Arc<Served>)>;
+
+/// Accepts at one endpoint.
+async fn accept(place: Place, arrivals: Arrivals) -> Result<(), RpcError> {
+    let Place { listener, at } = place;
+    let failed = |error| RpcError::io("accepting", error).at(&at.uri);
+    let mut listener = TaskListener::new(listener).map_err(failed)?;
+    loop {
+        match listener.accept().await {
+            Ok(transport) => {
+                if arrivals.send((transport, Arc::clone(&at))).is_err() {
+                    return Ok(());
+                }
+            }
+            Err(error) if is_passing(&error) => sleep(ACCEPT_PAUSE).await,
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Gives a connection its task, if there is room for one.
+fn start(
+    shared: &Arc<Shared>,
+    at: Arc<Served>,
+    transport: Transport,
+    connections: &Arc<Connections>,
+    tasks: &mut JoinSet<()>,
+) {
+    let Some(admitted) = shared.admission.admit(&transport.peer, &at.settings) else {
+        let kind = ErrorKind::Overloaded {
+            what: "connections of the server".to_owned(),
+            limit: at.settings.limits.connections.into(),
+        };
+        shared.note_end(&transport.peer, RpcError::not_executed(kind), &at);
+        return;
+    };
+    let (shared, connections) = (Arc::clone(shared), Arc::clone(connections));
+    tasks.spawn(async move {
+        let peer = transport.peer.clone();
+        if let Err(error) = connect(&shared, &at, transport, &connections, admitted).await {
+            shared.note_end(&peer, error, &at);
+        }
+    });
+}
+
+/// Greets a connection and serves it to its end.
+async fn connect(
+    shared: &Arc<Shared>,
+    at: &Arc<Served>,
+    transport: Transport,
+    connections: &Arc<Connections>,
+    admitted: Admitted,
+) -> Result<(), RpcError> {
+    let Transport { reader, writer, peer } = transport;
+    let limits = &at.settings.limits;
+    let incoming = Incoming::new(limits.message, limits.held_bytes);
+    let mut source = TaskSource::new(Source { half: reader, incoming }, at.settings.spin)
+        .map_err(|error| ended(&error))?;
+    let mut outbox = Outbox::new(writer);
+    let until = Instant::now() + limits.handshake;
+    let theirs = timeout_at(until, greet(&mut source, &outbox, at, &admitted)).await;
+    let theirs = theirs.unwrap_or_else(|_| {
+        let kind = ErrorKind::PeerStalled { what: "handshake", waited: limits.handshake };
+        Err(RpcError::not_executed(kind))
+    })?;
+    outbox.set_limits(&theirs, limits);
+    let session = Session {
+        registry: Arc::clone(&shared.registry),
+        peer: Arc::new(peer),
+        limits: limits.clone(),
+        outbox,
+        message_limit: usize::try_from(theirs.message_limit).unwrap_or(usize::MAX),
+    };
+    shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
+    let mut connection = connection::Connection::new(Arc::clone(shared), session, source);
+    let registered = connections.register(connection.nudge());
+    let result = poll_fn(|cx| connection.poll(cx)).await;
+    drop(registered);
+    if let Err((reason, error)) = &result {
+        connection.say_goodbye(*reason, &error.to_string()).await;
+    }
+    result.map_err(|(_, error)| error)
+}
+
+/// The server's side of the handshake: silent until the client has shown that it speaks the protocol.
+async fn greet(
+    source: &mut TaskSource,
+    outbox: &Outbox,
+    at: &Served,
+    admitted: &Admitted,
+) -> Result<Hello, RpcError> {
+    loop {
+        let filled = poll_fn(|cx| source.poll_fill(cx)).await.map_err(|error| ended(&error))?;
+        let theirs = match greeting::hello(source.source()) {
+            Ok(theirs) => theirs,
+            Err(error) if matches!(error.kind(), ErrorKind::Refused { .. }) => {
+                write(outbox, &rejection(Reason::Refused, &error.to_string())).await;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(theirs) = theirs else {
+            if filled == Filled::End {
+                let how = "it closed the connection in the handshake".to_owned();
+                return Err(RpcError::not_executed(ErrorKind::PeerGone { how }));
+            }
+            continue;
+        };
+        let unwanted = admitted.rejected.clone().map_or_else(
+            || admission::check_token(&theirs, &at.settings).map_err(|e| (Reason::Refused, e)),
+            Err,
+        );
+        if let Err((reason, error)) = unwanted {
+            write(outbox, &rejection(reason, &error.to_string())).await;
+            return Err(error);
+        }
+        write(outbox, &at.hello).await;
+        return Ok(theirs);
+    }
+}
+
+/// Writes all of it, as the peer reads. What goes wrong shows at the next read.
+async fn write(outbox: &Outbox, bytes: &[u8]) {
+    finish_writing(outbox, outbox.send(Message::Small(bytes))).await;
+}
+
+/// Goes on with a blocked write until all is written.
+async fn finish_writing(outbox: &Outbox, mut blocked: Option<Blocked>) {
+    while let Some(mut waiting) = blocked {
+        if room(&mut waiting).await.is_err() {
+            return;
+        }
+        blocked = outbox.resume(waiting);
+    }
+}
+
+impl Connections {
+    fn register(self: &Arc<Self>, nudge: Arc<Nudge>) -> Registered {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = Arc::as_ptr(&nudge).addr() as u64;
+        map.insert(key, nudge);
+        Registered { connections: Arc::clone(self), key }
+    }
+
+    fn nudge_all(&self) {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.values().for_each(|nudge| nudge.nudge());
+    }
+}
+
+/// A connection's entry among [`Connections`].
+struct Registered {
+    connections: Arc<Connections>,
+    key: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut map = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.remove(&self.key);
+    }
+}

@@ -1,0 +1,363 @@
+//! One connection of a tokio server: reads what has come, starts the calls, answers them in one write.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::finish_writing;
+use crate::connection::greeting::{Reason, goodbye};
+use crate::connection::outbox::{Blocked, Message};
+use crate::connection::source::{Filled, ended, stalled, violated};
+use crate::error::{ErrorKind, Outcome, RpcError};
+use crate::protocol::failure::Status;
+use crate::protocol::incoming::{Event, IncomingCall};
+use crate::protocol::requests::{Rejection, Requests};
+use crate::server::session::{Session, Started, cancelled, expired, guarded, rejected};
+use crate::server::{LINGER, Shared};
+use crate::service::{BlockingHandler, HandlerFuture, Kind, Reply};
+use crate::wait::task::{Nudge, TaskSource};
+use crate::wire::frame::{self, ANSWER, Header};
+
+/// Arguments above this many bytes are decoded by the handler's own task, so that a connection goes on
+/// reading meanwhile.
+const LARGE: usize = 256 << 10;
+
+/// Why a connection ends, and what the peer is told.
+type End = (Reason, RpcError);
+
+pub(super) struct Connection {
+    inner: Arc<Inner>,
+    source: TaskSource,
+    /// Replies to what was read last, to go in one write.
+    batch: Vec<u8>,
+    timer: Option<Pin<Box<Sleep>>>,
+    stalled_at: Option<Instant>,
+}
+
+/// What the connection and its handlers' tasks share.
+struct Inner {
+    shared: Arc<Shared>,
+    session: Session,
+    requests: Mutex<Requests<Option<AbortHandle>>>,
+    nudge: Arc<Nudge>,
+    runtime: Handle,
+}
+
+impl Connection {
+    pub(super) fn new(shared: Arc<Shared>, session: Session, source: TaskSource) -> Self {
+        let limits = &session.limits;
+        let requests = Mutex::new(Requests::new(limits.calls_in_flight, limits.held_bytes));
+        let inner = Arc::new(Inner {
+            shared,
+            session,
+            requests,
+            nudge: Arc::default(),
+            runtime: Handle::current(),
+        });
+        Self { inner, source, batch: Vec::new(), timer: None, stalled_at: None }
+    }
+
+    pub(super) fn nudge(&self) -> Arc<Nudge> {
+        Arc::clone(&self.inner.nudge)
+    }
+
+    /// Serves. Ready when the connection has ended, `Ok` if in order.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        loop {
+            let read = self.poll_read(cx);
+            self.flush();
+            if let Poll::Ready(end) = read {
+                return Poll::Ready(end);
+            }
+            if self.poll_stalled(cx).is_ready() {
+                let progress = self.inner.session.limits.progress;
+                return Poll::Ready(Err((Reason::Stalled, stalled(progress))));
+            }
+            if !self.inner.nudge.poll_take(cx) {
+                return Poll::Pending;
+            }
+            if let Some(kind) = self.inner.session.outbox.broken() {
+                return Poll::Ready(Err((Reason::Done, ended(&kind.into()))));
+            }
+            if self.inner.shared.is_draining() {
+                let mut requests = self.inner.requests();
+                requests.drain();
+                if requests.in_flight() == 0 {
+                    let kind = ErrorKind::Refused { reason: "the server has stopped".to_owned() };
+                    let error = RpcError::not_executed(kind);
+                    return Poll::Ready(Err((Reason::ShuttingDown, error)));
+                }
+            }
+        }
+    }
+
+    /// Reads and handles all there is.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        loop {
+            if self.inner.holds_back(cx.waker()) {
+                return Poll::Pending;
+            }
+            let filled = ready!(self.source.poll_fill(cx));
+            let filled = filled.map_err(|error| (Reason::Done, ended(&error)))?;
+            self.handle_all()?;
+            if filled == Filled::End {
+                return Poll::Ready(Ok(()));
+            }
+            let midway = self.source.source().incoming.is_midway();
+            let progress = self.inner.session.limits.progress;
+            self.stalled_at = midway.then(|| Instant::now() + progress);
+            self.flush();
+        }
+    }
+
+    fn handle_all(&mut self) -> Result<(), End> {
+        let (source, inner) = (self.source.source(), &self.inner);
+        loop {
+            let event = match source.next() {
+                Ok(Some(event)) => event,
+                Ok(None) => return Ok(()),
+                Err(violation) => return Err((Reason::Violation, violated(&violation))),
+            };
+            match event {
+                Event::Call(call) => handle_call(inner, call, &mut self.batch)?,
+                Event::Frame { header, .. } => match header.kind {
+                    frame::Kind::Cancel => inner.cancel(header.id),
+                    frame::Kind::Ping if header.flags & ANSWER == 0 => {
+                        let answer = Header { flags: ANSWER, length: 0, ..header };
+                        self.batch.extend_from_slice(&answer.to_bytes());
+                    }
+                    frame::Kind::Ping | frame::Kind::Goodbye => {}
+                    kind => return Err(broken(format!("a {kind:?} frame to a server"))),
+                },
+                Event::Reply { id, .. } => {
+                    return Err(broken(format!("a reply to {id}, which nobody called")));
+                }
+                Event::Preface => {}
+            }
+        }
+    }
+
+    /// Answers what was read, in one write.
+    fn flush(&mut self) {
+        let outbox = &self.inner.session.outbox;
+        let blocked = if self.batch.is_empty() {
+            outbox.flush()
+        } else {
+            let blocked = outbox.send(Message::Small(&self.batch));
+            self.batch.clear();
+            blocked
+        };
+        self.inner.go_on(blocked);
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.stalled_at else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx)
+    }
+
+    /// Tells the peer why, and gives it a moment to read that: closing with its bytes unread would take
+    /// the message away again.
+    pub(super) async fn say_goodbye(&mut self, reason: Reason, text: &str) {
+        let outbox = &self.inner.session.outbox;
+        let blocked = outbox.close(&goodbye(reason, text));
+        let source = &mut self.source;
+        let _ = timeout(LINGER, async {
+            finish_writing(outbox, blocked).await;
+            let mut discarded = Vec::with_capacity(4 << 10);
+            std::future::poll_fn(|cx| source.poll_discard(cx, &mut discarded)).await;
+        })
+        .await;
+    }
+}
+
+/// The calls of a client that is gone are cancelled.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.inner.requests().handles().flatten().for_each(AbortHandle::abort);
+    }
+}
+
+fn broken(reason: String) -> End {
+    let error = RpcError::new(ErrorKind::ProtocolViolation { reason }, Outcome::MaybeExecuted);
+    (Reason::Violation, error)
+}
+
+/// Starts a call. What is done at once is answered in `batch`.
+#[inline]
+fn handle_call(inner: &Arc<Inner>, call: IncomingCall<'_>, batch: &mut Vec<u8>) -> Result<(), End> {
+    let (id, oneway, bytes) = (call.id, call.oneway, call.payload.bytes().len());
+    let session = &inner.session;
+    let admitted = inner.requests().admit(id, oneway);
+    if let Err(rejection) = admitted {
+        if rejection == Rejection::Duplicate {
+            return Err(broken(format!("a second call with the id {id}, which is in flight")));
+        }
+        if !oneway {
+            session.batch(id, rejected(rejection), batch);
+        }
+        return Ok(());
+    }
+    inner.shared.stats.calls.fetch_add(1, Ordering::Relaxed);
+    let Started { kind, deadline, budget } = session.start(call);
+    let deadline = deadline.map(Instant::from_std);
+    let running = || Running { inner: Arc::clone(inner), id, oneway, bytes, ended: false };
+    let reply = match kind {
+        Kind::Done(reply) => reply,
+        Kind::Blocking(handler) => {
+            running().start_blocking(handler);
+            return Ok(());
+        }
+        Kind::Future(mut future) => {
+            let polled = if bytes > LARGE {
+                Poll::Pending
+            } else {
+                // It is polled again at once if it becomes a task, so nobody has to be woken.
+                poll_guarded(&mut future, &mut Context::from_waker(Waker::noop()))
+            };
+            match polled {
+                Poll::Ready(reply) => reply,
+                Poll::Pending => {
+                    running().start_future(future, deadline, budget);
+                    return Ok(());
+                }
+            }
+        }
+    };
+    inner.note(&reply);
+    if !oneway {
+        session.batch(id, reply, batch);
+    }
+    Ok(())
+}
+
+fn poll_guarded(future: &mut HandlerFuture, cx: &mut Context<'_>) -> Poll<Reply> {
+    guarded(|| future.as_mut().poll(cx)).unwrap_or_else(Poll::Ready)
+}
+
+impl Inner {
+    fn requests(&self) -> MutexGuard<'_, Requests<Option<AbortHandle>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cancel(&self, id: u64) {
+        let handle = self.requests().handle(id).cloned();
+        if let Some(Some(handle)) = handle {
+            handle.abort();
+        }
+    }
+
+    /// Whether nothing should be read now, because the client has too much going on or reads too
+    /// little. `waker` is woken, or the connection nudged, when that has changed.
+    #[inline]
+    fn holds_back(&self, waker: &Waker) -> bool {
+        self.session.outbox.is_full(waker) || self.requests().is_full()
+    }
+
+    #[inline]
+    fn note(&self, reply: &Reply) {
+        if reply.status == Status::Panicked as u16 {
+            self.shared.stats.panics.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn go_on(self: &Arc<Self>, blocked: Option<Blocked>) {
+        if let Some(blocked) = blocked {
+            let inner = Arc::clone(self);
+            self.runtime.spawn(async move {
+                finish_writing(&inner.session.outbox, Some(blocked)).await;
+                inner.nudge.nudge();
+            });
+        }
+    }
+}
+
+/// A call whose handler has not ended. Dropped before its end, it is answered as cancelled.
+struct Running {
+    inner: Arc<Inner>,
+    id: u64,
+    oneway: bool,
+    /// Of its arguments.
+    bytes: usize,
+    ended: bool,
+}
+
+impl Running {
+    fn start_future(
+        self,
+        mut future: HandlerFuture,
+        deadline: Option<Instant>,
+        budget: std::time::Duration,
+    ) {
+        let inner = Arc::clone(&self.inner);
+        let (id, oneway, bytes) = (self.id, self.oneway, self.bytes);
+        // Entered before it can end: its end needs the table, too.
+        let mut requests = inner.requests();
+        let task = tokio::spawn(async move {
+            let handler = std::future::poll_fn(|cx| poll_guarded(&mut future, cx));
+            let reply = match deadline {
+                None => handler.await,
+                Some(at) => tokio::time::timeout_at(at, handler)
+                    .await
+                    .unwrap_or_else(|_| expired(budget, 1)),
+            };
+            // The handler ends, with all that it holds, before its call does.
+            drop(future);
+            self.end(reply);
+        });
+        requests.start(id, oneway, bytes, Some(task.abort_handle()));
+    }
+
+    fn start_blocking(self, handler: BlockingHandler) {
+        let inner = Arc::clone(&self.inner);
+        inner.requests().start(self.id, self.oneway, self.bytes, None);
+        tokio::task::spawn_blocking(move || {
+            let reply = guarded(handler).unwrap_or_else(|reply| reply);
+            self.end(reply);
+        });
+    }
+
+    /// The handler has ended.
+    fn end(mut self, reply: Reply) {
+        self.finish(reply);
+    }
+
+    fn finish(&mut self, reply: Reply) {
+        self.ended = true;
+        let inner = &self.inner;
+        inner.note(&reply);
+        let was_full = {
+            let mut requests = inner.requests();
+            let was_full = requests.is_full();
+            requests.finish(self.id, self.oneway, self.bytes);
+            was_full
+        };
+        if !self.oneway {
+            let blocked = inner.session.send(self.id, reply);
+            inner.go_on(blocked);
+        }
+        if was_full || inner.shared.is_draining() {
+            inner.nudge.nudge();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.finish(cancelled());
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Waiting in a tokio task: `AsyncFd`, which is edge-triggered, and a waker for what is not a
+//! descriptor.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::unix::AsyncFd;
+
+use crate::connection::outbox::Blocked;
+use crate::connection::source::{Filled, Source};
+use crate::limits::Spin;
+use crate::transport::{Interest, Listener};
+use crate::wait::Spinner;
+
+/// Lends `AsyncFd` the descriptor of what it holds.
+struct Held<T>(T);
+
+impl AsRawFd for Held<Source> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.half.as_fd().as_raw_fd()
+    }
+}
+
+impl AsRawFd for Held<Box<dyn Listener>> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+/// Registers a descriptor with the current runtime.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, because a type may change its descriptor; a half and a \
+              listener keep theirs for life (see the cut), and nothing here is moved out of"
+)]
+fn register<T: AsRawFd>(inner: T, interest: tokio::io::Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, interest)
+}
+
+/// A [`Source`] that a task can wait for.
+pub(crate) struct TaskSource {
+    source: AsyncFd<Held<Source>>,
+    spinner: Spinner,
+}
+
+impl TaskSource {
+    /// To be called within a runtime.
+    pub(crate) fn new(source: Source, spin: Spin) -> io::Result<Self> {
+        let source = register(Held(source), tokio::io::Interest::READABLE)?;
+        Ok(Self { source, spinner: Spinner::new(spin) })
+    }
+
+    pub(crate) fn source(&mut self) -> &mut Source {
+        &mut self.source.get_mut().0
+    }
+
+    /// Reads once, or waits for something to read. Cancel safe.
+    #[inline]
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        loop {
+            let mut guard = ready!(self.source.poll_read_ready_mut(cx))?;
+            let source = &mut guard.get_inner_mut().0;
+            match source.fill()? {
+                Filled::Nothing if self.spinner.again() => {
+                    // Others run in between; the readiness stays as it is.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Filled::Nothing => {
+                    if source.half.arm() {
+                        guard.clear_ready();
+                    }
+                }
+                filled => {
+                    self.spinner.done();
+                    if filled == Filled::Drained && !self.spinner.tries() {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(filled));
+                }
+            }
+        }
+    }
+}
+
+impl TaskSource {
+    /// Reads and drops all that comes. Ready when the peer has closed.
+    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<()> {
+        loop {
+            let Ok(mut guard) = ready!(self.source.poll_read_ready_mut(cx)) else {
+                return Poll::Ready(());
+            };
+            let half = &mut guard.get_inner_mut().0.half;
+            into.clear();
+            let limit = into.capacity();
+            match half.try_read(into, limit) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if half.arm() {
+                        guard.clear_ready();
+                    }
+                }
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// A [`Listener`] that a task can wait for.
+pub(crate) struct TaskListener(AsyncFd<Held<Box<dyn Listener>>>);
+
+impl TaskListener {
+    /// To be called within a runtime.
+    pub(crate) fn new(listener: Box<dyn Listener>) -> io::Result<Self> {
+        register(Held(listener), tokio::io::Interest::READABLE).map(Self)
+    }
+
+    /// Takes the next client. Cancel safe.
+    pub(crate) async fn accept(&mut self) -> io::Result<crate::transport::Transport> {
+        loop {
+            let mut guard = self.0.readable_mut().await?;
+            match guard.get_inner_mut().0.try_accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                accepted => return accepted,
+            }
+        }
+    }
+}
+
+/// Waits until a full peer may have room. Cancel safe.
+pub(crate) async fn room(blocked: &mut Blocked) -> io::Result<()> {
+    if !blocked.0.half.arm() {
+        return Ok(());
+    }
+    // Registered only while blocked: a registered writer would be woken whenever the peer reads.
+    let interest = match blocked.0.half.interest() {
+        Interest::Readable => tokio::io::Interest::READABLE,
+        Interest::Writable => tokio::io::Interest::WRITABLE,
+    };
+    let descriptor = register(blocked.0.half.as_fd(), interest)?;
+    descriptor.ready(interest).await.map(drop)
+}
+
+/// A tap on the shoulder of a task: something other than its descriptor wants to be looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Nudge {
+    pending: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Nudge {
+    pub(crate) fn nudge(&self) {
+        self.pending.store(true, Ordering::Release);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether there was a nudge since the last one that was taken; if not, the task will be woken by
+    /// the next.
+    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> bool {
+        if self.pending.swap(false, Ordering::AcqRel) {
+            return true;
+        }
+        {
+            let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+            if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+        }
+        self.pending.swap(false, Ordering::AcqRel)
+    }
+}

@@ -1,0 +1,163 @@
+//! Waiting in a plain thread: `ppoll(2)`.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use crate::connection::outbox::Blocked;
+use crate::connection::source::{Filled, Source};
+use crate::limits::Spin;
+use crate::transport::Interest;
+use crate::wait::Spinner;
+
+/// Sleeps until one of the descriptors is ready, or the time is over. Gives which ones are. A signal
+/// ends the sleep early, with none.
+pub(crate) fn sleep<const N: usize>(
+    descriptors: [Option<(BorrowedFd<'_>, Interest)>; N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    // A place that is not used is filled with any descriptor and asks for nothing.
+    let Some(any) = descriptors.iter().flatten().next().map(|(fd, _)| *fd) else {
+        return Err(io::Error::other("there is nothing to wait for"));
+    };
+    let mut polled = descriptors.map(|place| match place {
+        None => PollFd::new(any, PollFlags::empty()),
+        Some((fd, Interest::Readable)) => PollFd::new(fd, PollFlags::POLLIN),
+        Some((fd, Interest::Writable)) => PollFd::new(fd, PollFlags::POLLOUT),
+    });
+    match ppoll(&mut polled, timeout.map(TimeSpec::from_duration), None) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok([false; N]),
+        Err(errno) => return Err(errno.into()),
+    }
+    let mut ready = [false; N];
+    for (index, place) in polled.iter().enumerate() {
+        ready[index] = descriptors[index].is_some()
+            && place.revents().is_some_and(|events| !events.is_empty());
+    }
+    Ok(ready)
+}
+
+/// A [`Source`] that a thread can wait for.
+pub(crate) struct ThreadSource {
+    pub(crate) source: Source,
+    spinner: Spinner,
+    /// Since when the peer has been in the middle of something without a further byte.
+    midway_since: Option<Instant>,
+}
+
+impl ThreadSource {
+    /// Reads and drops all that comes, until the peer has closed or the time is over.
+    pub(crate) fn discard(&mut self, until: Instant) {
+        let mut discarded = Vec::with_capacity(4 << 10);
+        loop {
+            discarded.clear();
+            let limit = discarded.capacity();
+            match self.source.half.try_read(&mut discarded, limit) {
+                Ok(0) => return,
+                Ok(_) => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || wait(Some(self), None, None, Some(left)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits until one of the listeners has a client, and gives which ones have; `None` when it is time to
+/// stop.
+///
+/// # Errors
+/// `poll(2)`'s.
+pub(crate) fn accept<'a>(
+    listeners: impl Iterator<Item = BorrowedFd<'a>>,
+    stop: BorrowedFd<'a>,
+) -> io::Result<Option<Vec<usize>>> {
+    let polled = std::iter::once(stop).chain(listeners);
+    let mut polled: Vec<_> = polled.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    match ppoll(&mut polled, None, None) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let is_ready = |place: &PollFd<'_>| place.revents().is_some_and(|events| !events.is_empty());
+    if is_ready(&polled[0]) {
+        return Ok(None);
+    }
+    let listeners = polled[1..].iter().enumerate();
+    Ok(Some(listeners.filter(|(_, place)| is_ready(place)).map(|(index, _)| index).collect()))
+}
+
+/// What is worth trying after a wait.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ready {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) other: bool,
+}
+
+impl ThreadSource {
+    pub(crate) fn new(source: Source, spin: Spin) -> Self {
+        Self { source, spinner: Spinner::new(spin), midway_since: None }
+    }
+
+    /// To be called when all events were taken: notes whether the peer is in the middle of something.
+    #[inline]
+    pub(crate) fn note_progress(&mut self) {
+        self.midway_since = self.source.incoming.is_midway().then(Instant::now);
+    }
+
+    /// How much longer the peer may take to go on, if it is in the middle of something.
+    #[inline]
+    pub(crate) fn patience(&self, progress: Duration) -> Option<Duration> {
+        self.midway_since.map(|since| progress.saturating_sub(since.elapsed()))
+    }
+
+    /// Reads once, without waiting.
+    ///
+    /// # Errors
+    /// Whatever ends the connection.
+    #[inline]
+    pub(crate) fn fill(&mut self) -> io::Result<Filled> {
+        let filled = self.source.fill()?;
+        if filled != Filled::Nothing {
+            self.spinner.done();
+        }
+        Ok(filled)
+    }
+}
+
+/// Waits until there may be something to read, room to write, or something at `other`; as far as each is
+/// given. Ends early, with nothing, when the time is over or a signal comes.
+///
+/// # Errors
+/// `poll(2)`'s.
+#[inline]
+pub(crate) fn wait(
+    mut source: Option<&mut ThreadSource>,
+    mut blocked: Option<&mut Blocked>,
+    other: Option<BorrowedFd<'_>>,
+    timeout: Option<Duration>,
+) -> io::Result<Ready> {
+    let mut ready = Ready::default();
+    if let Some(source) = &mut source {
+        ready.read = source.spinner.again() || !source.source.half.arm();
+    }
+    if let Some(Blocked(writer)) = &mut blocked {
+        ready.write = !writer.half.arm();
+    }
+    if ready.read || ready.write {
+        return Ok(ready);
+    }
+    let reading = source.map(|source| (source.source.half.as_fd(), Interest::Readable));
+    let writing = blocked.map(|Blocked(writer)| (writer.half.as_fd(), writer.half.interest()));
+    let other = other.map(|other| (other, Interest::Readable));
+    let [read, write, other] = sleep([reading, writing, other], timeout)?;
+    Ok(Ready { read, write, other })
+}
