@@ -121,7 +121,11 @@ impl Handling {
         request: Request<'_>,
         handler: impl FnOnce(&Request<'_>) -> Result<Reply, Fault>,
     ) -> Self {
-        Self(Kind::Done(Reply::from_result(handler(&request))))
+        let reply = Reply::from_result(handler(&request));
+        if let Bytes::Owned(bytes) = request.payload {
+            scratch::give(bytes);
+        }
+        Self(Kind::Done(reply))
     }
 
     /// Runs the handler as a future.

@@ -375,8 +375,7 @@ fn shake_hands(
             let kind = ErrorKind::PeerStalled { what: "handshake", waited: patience };
             return Err(RpcError::not_executed(kind));
         }
-        let ready =
-            wait(Some(source), blocked.as_mut(), None, Some(left)).map_err(unreachable)?;
+        let ready = wait(Some(source), blocked.as_mut(), None, Some(left)).map_err(unreachable)?;
         if ready.write
             && let Some(waiting) = blocked.take()
         {

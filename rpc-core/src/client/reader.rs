@@ -28,14 +28,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(shared: Arc<Shared>, source: TaskSource) -> Self {
-        Self {
-            shared,
-            source,
-            timer: None,
-            stalled_at: None,
-            corked: false,
-            wakers: Vec::new(),
-        }
+        Self { shared, source, timer: None, stalled_at: None, corked: false, wakers: Vec::new() }
     }
 
     /// Reads all there is. Ready when the connection has ended.

@@ -29,7 +29,8 @@ struct Methods {
 
 impl Methods {
     fn bind(descriptor: &'static ServiceDescriptor, link: &Link) -> Result<Self, RpcError> {
-        let bindings = hello::bind(descriptor, &link.theirs).map_err(|error| error.at(&link.uri))?;
+        let bindings =
+            hello::bind(descriptor, &link.theirs).map_err(|error| error.at(&link.uri))?;
         Ok(Self { descriptor, bindings: bindings.into(), options: CallOptions::new() })
     }
 
@@ -284,7 +285,11 @@ impl Stub {
     }
 
     #[inline]
-    async fn answer(&self, method: u16, call: Result<Call<'_>, RpcError>) -> Result<Answer, RpcError> {
+    async fn answer(
+        &self,
+        method: u16,
+        call: Result<Call<'_>, RpcError>,
+    ) -> Result<Answer, RpcError> {
         match call?.await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(RpcError::not_executed(ErrorKind::Cancelled)),

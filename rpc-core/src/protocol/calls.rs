@@ -177,7 +177,11 @@ impl Calls {
     /// The answer, if it is here, and someone else to be woken; else `waker` is remembered. An answer
     /// that came before the connection ended is still given out.
     #[inline]
-    pub fn poll(&mut self, id: u64, waker: &Waker) -> Option<(Result<Answer, RpcError>, Option<Waker>)> {
+    pub fn poll(
+        &mut self,
+        id: u64,
+        waker: &Waker,
+    ) -> Option<(Result<Answer, RpcError>, Option<Waker>)> {
         let closed = self.closed.is_some();
         let slot = self.slot(id)?;
         match &mut slot.state {
@@ -194,7 +198,8 @@ impl Calls {
                 None
             }
             _ => {
-                let State::Answered(answer) = std::mem::replace(&mut slot.state, State::Free) else {
+                let State::Answered(answer) = std::mem::replace(&mut slot.state, State::Free)
+                else {
                     return None;
                 };
                 Some((Ok(answer), self.release(id)))

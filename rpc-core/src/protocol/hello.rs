@@ -170,8 +170,7 @@ pub fn bind(service: &ServiceDescriptor, theirs: &Hello) -> Result<Vec<Binding>,
             offered: theirs.services.iter().map(|service| service.name.clone()).collect(),
         }));
     };
-    let mut bindings =
-        vec![Binding::Unusable(Box::new(ErrorKindText::Unknown)); service.indices()];
+    let mut bindings = vec![Binding::Unusable(Box::new(ErrorKindText::Unknown)); service.indices()];
     for (index, method) in service.methods() {
         let place = announced.methods.iter().position(|other| other.name == method.name());
         let Some(place) = place else { continue };

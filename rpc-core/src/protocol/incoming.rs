@@ -8,6 +8,7 @@
 use crate::wire::frame::{
     ANSWER, BODY, BadFrame, HEADER, Header, Kind, MORE, ONEWAY, PREFACE, Prefix,
 };
+use crate::wire::scratch;
 
 /// The receive buffer, in bytes: any frame but a long `Hello` fits. Pages that are never reached cost
 /// nothing.
@@ -270,9 +271,12 @@ impl Incoming {
         }
         let total = total as usize;
         if first.is_empty() || first.len() >= total {
-            return Err(Violation::Fragment { what: "a first fragment that is all or nothing", id });
+            return Err(Violation::Fragment {
+                what: "a first fragment that is all or nothing",
+                id,
+            });
         }
-        let mut data = Vec::with_capacity(total);
+        let mut data = scratch::take_large(total);
         data.extend_from_slice(first);
         self.partials.push(Partial {
             id,
@@ -298,7 +302,10 @@ impl Incoming {
         };
         let partial = &mut self.partials[index];
         if length == 0 || length > partial.total - partial.data.len() {
-            return Err(Violation::Fragment { what: "a fragment that is empty or past the end", id });
+            return Err(Violation::Fragment {
+                what: "a fragment that is empty or past the end",
+                id,
+            });
         }
         let from = self.start + HEADER;
         let to = self.buffer.len().min(from + length);

@@ -231,6 +231,7 @@ impl Outgoing {
             self.bulk.push_back(sending);
         } else {
             self.open -= sending.bulk.data.len() - sending.bulk.skip;
+            scratch::give(sending.bulk.data);
         }
     }
 }
@@ -244,11 +245,8 @@ fn move_over(to: &mut Vec<u8>, from: &mut Vec<u8>) {
 }
 
 fn first_head(bulk: &Bulk, total: usize, length: usize, head: &mut Vec<u8>) {
-    let prefix = Prefix {
-        total: Some(total as u64),
-        remaining: bulk.remaining,
-        metadata: &bulk.metadata,
-    };
+    let prefix =
+        Prefix { total: Some(total as u64), remaining: bulk.remaining, metadata: &bulk.metadata };
     let mut header = bulk.header;
     header.flags |= prefix.flags() | MORE;
     head.extend_from_slice(&header.to_bytes());

@@ -152,7 +152,9 @@ pub(crate) fn check_token(theirs: &Hello, settings: &Settings) -> Result<(), Rpc
     let differing = token
         .iter()
         .zip(theirs.token.iter().chain(std::iter::repeat(&0)))
-        .fold(theirs.token.len() ^ token.len(), |sum, (ours, theirs)| sum | usize::from(ours ^ theirs));
+        .fold(theirs.token.len() ^ token.len(), |sum, (ours, theirs)| {
+            sum | usize::from(ours ^ theirs)
+        });
     if differing == 0 {
         return Ok(());
     }

@@ -80,7 +80,10 @@ impl Server {
     }
 
     /// Calls this with every connection that was refused, or that ended by an error.
-    pub fn on_disconnect(mut self, hook: impl Fn(&Peer, &RpcError) + Send + Sync + 'static) -> Self {
+    pub fn on_disconnect(
+        mut self,
+        hook: impl Fn(&Peer, &RpcError) + Send + Sync + 'static,
+    ) -> Self {
         self.on_disconnect = Some(Box::new(hook));
         self
     }

@@ -17,10 +17,10 @@ use crate::connection::source::{Filled, Source, ended, stalled, violated};
 use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::failure::Status;
 use crate::protocol::incoming::{Event, Incoming, IncomingCall};
+use crate::protocol::requests::Rejection;
 use crate::server::admission::{self, Place as Admitted};
 use crate::server::session::{Session, Started, expired, guarded, rejected};
 use crate::server::{ACCEPT_PAUSE, Bound, LINGER, Place, Served, Shared, is_passing};
-use crate::protocol::requests::Rejection;
 use crate::service::{HandlerFuture, Kind, Reply};
 use crate::transport::Transport;
 use crate::wait::thread::{ThreadSource, accept, wait};
@@ -216,8 +216,8 @@ impl Connection<'_> {
             if patience.is_some_and(|patience| patience.is_zero()) {
                 return Err((Reason::Stalled, stalled(progress)));
             }
-            let ready = wait(reading, self.blocked.as_mut(), Some(stop.as_fd()), patience)
-                .map_err(lost)?;
+            let ready =
+                wait(reading, self.blocked.as_mut(), Some(stop.as_fd()), patience).map_err(lost)?;
             if let Some(blocked) = self.blocked.take() {
                 self.blocked =
                     if ready.write { self.session.outbox.resume(blocked) } else { Some(blocked) };

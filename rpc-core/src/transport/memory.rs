@@ -37,7 +37,7 @@ static NAMES: LazyLock<Mutex<HashMap<String, Arc<Backlog>>>> = LazyLock::new(Mut
 /// # Panics
 /// When the process has no descriptor left; [`try_pair`] says so instead.
 pub fn pair() -> (Transport, Transport) {
-    try_pair().expect("eight descriptors are to be had")
+    try_pair().expect("four descriptors are to be had")
 }
 
 /// Two connected ends.

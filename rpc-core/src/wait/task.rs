@@ -3,8 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::unix::AsyncFd;
@@ -44,13 +44,16 @@ fn register<T: AsRawFd>(inner: T, interest: tokio::io::Interest) -> io::Result<A
 pub(crate) struct TaskSource {
     source: AsyncFd<Held<Source>>,
     spinner: Spinner,
+    /// Whether the source was armed since it was last read: only then does its descriptor say when
+    /// there is more.
+    armed: bool,
 }
 
 impl TaskSource {
     /// To be called within a runtime.
     pub(crate) fn new(source: Source, spin: Spin) -> io::Result<Self> {
         let source = register(Held(source), tokio::io::Interest::READABLE)?;
-        Ok(Self { source, spinner: Spinner::new(spin) })
+        Ok(Self { source, spinner: Spinner::new(spin), armed: false })
     }
 
     pub(crate) fn source(&mut self) -> &mut Source {
@@ -61,29 +64,47 @@ impl TaskSource {
     #[inline]
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
         loop {
-            let mut guard = ready!(self.source.poll_read_ready_mut(cx))?;
-            let source = &mut guard.get_inner_mut().0;
-            match source.fill()? {
-                Filled::Nothing if self.spinner.again() => {
-                    // Others run in between; the readiness stays as it is.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Filled::Nothing => {
-                    if source.half.arm() {
+            let (filled, armed) = match self.source.poll_read_ready_mut(cx) {
+                Poll::Ready(guard) => {
+                    // The readiness was taken before the read: what comes later is a new one, which
+                    // this does not clear.
+                    let mut guard = guard?;
+                    let got = attempt(&mut guard.get_inner_mut().0, &mut self.spinner)?;
+                    if got.1 {
                         guard.clear_ready();
                     }
+                    got
                 }
-                filled => {
-                    self.spinner.done();
-                    if filled == Filled::Drained && !self.spinner.tries() {
-                        guard.clear_ready();
-                    }
-                    return Poll::Ready(Ok(filled));
-                }
+                Poll::Pending if self.armed => return Poll::Pending,
+                Poll::Pending => attempt(&mut self.source.get_mut().0, &mut self.spinner)?,
+            };
+            self.armed = armed;
+            if filled != Filled::Nothing {
+                return Poll::Ready(Ok(filled));
+            }
+            if !armed {
+                // To be tried again, with others running in between.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
     }
+}
+
+/// Reads once; gives what came, and whether the source is armed for sleep.
+#[inline]
+fn attempt(source: &mut Source, spinner: &mut Spinner) -> io::Result<(Filled, bool)> {
+    let filled = source.fill()?;
+    let sleeps = match filled {
+        Filled::Nothing => !spinner.again(),
+        // The next wait begins here, without a read that only finds out what is known.
+        Filled::Drained => !spinner.tries(),
+        Filled::More | Filled::End => false,
+    };
+    if filled != Filled::Nothing {
+        spinner.done();
+    }
+    Ok((filled, sleeps && source.half.arm()))
 }
 
 impl TaskSource {

@@ -139,7 +139,13 @@ impl Header {
         if length as usize > limit {
             return Err(BadFrame::Length { kind, length, limit });
         }
-        Ok(Self { length, kind, flags, code: u16::from_le_bytes([c0, c1]), id: u64::from_le_bytes(id) })
+        Ok(Self {
+            length,
+            kind,
+            flags,
+            code: u16::from_le_bytes([c0, c1]),
+            id: u64::from_le_bytes(id),
+        })
     }
 }
 
@@ -257,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_header_survives_the_round_trip() {
-        let header = Header { length: 7, kind: Kind::Call, flags: ONEWAY, code: 0x1234, id: u64::MAX };
+        let header =
+            Header { length: 7, kind: Kind::Call, flags: ONEWAY, code: 0x1234, id: u64::MAX };
         assert_eq!(Header::from_bytes(&header.to_bytes()), Ok(header));
     }
 
@@ -285,7 +292,10 @@ mod tests {
         let mut header = Header::new(Kind::Data, 1);
         header.length = u32::MAX;
         let error = Header::from_bytes(&header.to_bytes()).expect_err("too long");
-        assert_eq!(error.to_string(), format!("a Data frame of 4294967295 bytes, and the limit is {BODY}"));
+        assert_eq!(
+            error.to_string(),
+            format!("a Data frame of 4294967295 bytes, and the limit is {BODY}")
+        );
     }
 
     #[test]

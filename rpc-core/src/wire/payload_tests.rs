@@ -106,6 +106,9 @@ fn records() -> impl Strategy<Value = Record> {
 }
 
 proptest! {
+    // Each case is large.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn records_survive_a_round_trip_in_postcard_bytes(value in records()) {
         round_trip(value);
@@ -120,7 +123,9 @@ proptest! {
     ) {
         round_trip(value);
     }
+}
 
+proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in any::<Vec<u8>>()) {
         let _ = decoded::<Record>(&bytes);

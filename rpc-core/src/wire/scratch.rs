@@ -1,34 +1,78 @@
-//! Reusable byte buffers, one small pool per thread.
+//! Reusable byte buffers: a small pool for each thread, and one for large buffers.
 //!
 //! A call builds its frame in a buffer from here and gives it back once the bytes are in the
 //! transport, so that a busy thread stops allocating. Buffers may be given back on another thread
-//! than they were taken on; nothing is shared between threads and nothing is locked.
+//! than they were taken on. Large buffers, whose fresh pages cost more than a lock, are shared by
+//! all threads.
 
 use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most buffers one thread keeps.
 const KEPT_BUFFERS: usize = 16;
 
-/// The largest capacity, in bytes, that is worth keeping: one big message must not pin its memory.
-const KEPT_CAPACITY: usize = 64 * 1024;
+/// The largest capacity, in bytes, that a thread keeps.
+const KEPT_CAPACITY: usize = 64 << 10;
+
+/// Bytes of large buffers that the process keeps.
+const KEPT_LARGE: usize = 16 << 20;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Large buffers, the most recently used last.
+static LARGE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
 /// Takes an empty buffer, with the capacity of an earlier use where there was one.
 #[must_use]
+#[inline]
 pub fn take() -> Vec<u8> {
     // The pool is gone while the thread winds down; a fresh buffer does then.
     POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten().unwrap_or_default()
 }
 
+/// Takes an empty buffer with at least this capacity, in bytes.
+#[must_use]
+pub fn take_large(capacity: usize) -> Vec<u8> {
+    let mut kept = large();
+    let fits = |buffer: &Vec<u8>| (capacity..=capacity.saturating_mul(4)).contains(&buffer.capacity());
+    match kept.iter().rposition(fits) {
+        Some(index) => kept.remove(index),
+        None => Vec::with_capacity(capacity),
+    }
+}
+
+/// Makes room for `additional` bytes; a buffer that has to become large is exchanged for a kept one.
+#[inline]
+pub fn reserve(buffer: &mut Vec<u8>, additional: usize) {
+    if buffer.capacity() - buffer.len() < additional {
+        grow(buffer, additional);
+    }
+}
+
+#[cold]
+fn grow(buffer: &mut Vec<u8>, additional: usize) {
+    let needed = buffer.len().saturating_add(additional);
+    if needed <= KEPT_CAPACITY {
+        return buffer.reserve(additional);
+    }
+    // At least doubled, so that bytes added one by one are moved a bounded number of times.
+    let mut larger = take_large(needed.max(buffer.capacity().saturating_mul(2)));
+    larger.extend_from_slice(buffer);
+    give(std::mem::replace(buffer, larger));
+}
+
 /// Gives a buffer back for a later [`take`]; its contents are dropped.
 ///
-/// A buffer is freed rather than kept when it never allocated, when its capacity is above 64 KiB,
-/// when this thread holds 16 already, or when the thread is winding down.
+/// A buffer that never allocated is not kept, nor one for which there is no room: a thread keeps 16
+/// of up to 64 KiB, the process 16 MiB of larger ones.
+#[inline]
 pub fn give(mut buffer: Vec<u8>) {
-    if buffer.capacity() == 0 || buffer.capacity() > KEPT_CAPACITY {
+    if buffer.capacity() > KEPT_CAPACITY {
+        return give_large(buffer);
+    }
+    if buffer.capacity() == 0 {
         return;
     }
     buffer.clear();
@@ -41,9 +85,26 @@ pub fn give(mut buffer: Vec<u8>) {
     });
 }
 
+fn give_large(mut buffer: Vec<u8>) {
+    if buffer.capacity() > KEPT_LARGE / 2 {
+        return;
+    }
+    buffer.clear();
+    let mut kept = large();
+    kept.push(buffer);
+    let mut total: usize = kept.iter().map(Vec::capacity).sum();
+    while total > KEPT_LARGE {
+        total -= kept.remove(0).capacity();
+    }
+}
+
+fn large() -> MutexGuard<'static, Vec<Vec<u8>>> {
+    LARGE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{KEPT_BUFFERS, KEPT_CAPACITY, give, take};
+    use super::{KEPT_BUFFERS, KEPT_CAPACITY, give, reserve, take, take_large};
 
     #[test]
     fn a_buffer_given_back_is_taken_again_and_empty() {
@@ -58,9 +119,22 @@ mod tests {
     }
 
     #[test]
-    fn a_large_buffer_is_not_kept() {
-        give(Vec::with_capacity(KEPT_CAPACITY + 1));
+    fn a_large_buffer_is_not_kept_by_the_thread_but_by_the_process() {
+        // A capacity that no other test asks for.
+        let capacity = KEPT_CAPACITY + 12_345;
+        give(Vec::with_capacity(capacity));
         assert_eq!(take().capacity(), 0);
+        assert_eq!(take_large(capacity).capacity(), capacity);
+    }
+
+    #[test]
+    fn a_buffer_that_grows_keeps_its_bytes() {
+        let mut buffer = vec![1, 2, 3];
+        for additional in [10, 100_000, 1_000_000] {
+            reserve(&mut buffer, additional);
+            assert!(buffer.capacity() >= 3 + additional);
+            assert_eq!(buffer, [1, 2, 3]);
+        }
     }
 
     #[test]

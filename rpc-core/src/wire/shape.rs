@@ -20,7 +20,7 @@
 //! parentheses and braces of a variant, which belong to their enum. What is pointed back to is a
 //! struct, newtype or enum, or another construct where the recursion meets none of these. A name
 //! that is not all ASCII letters, digits and `_` stands in double quotes, with `\` before `"` and
-//! `\`. A text is cut at 64 KiB, and ends in `...` then.
+//! `\`. A text longer than 64 KiB is cut there and ends in `...#` and 16 digits, a hash of it all.
 
 mod graph;
 mod render;

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::ser::{self, Serialize};
 
 use super::EncodeError;
+use crate::wire::scratch;
 
 /// Writes one value behind what a buffer already holds.
 pub(super) struct Encoder<'a> {
@@ -86,6 +87,7 @@ impl postcard::ser_flavors::Flavor for Sink<'_> {
         } else if bytes.len() <= SHORT {
             bytes.iter().for_each(|&byte| self.out.push(byte));
         } else {
+            scratch::reserve(self.out, bytes.len());
             self.out.extend_from_slice(bytes);
         }
         Ok(())

@@ -1,22 +1,41 @@
 //! The graph of a type as canonical text.
+//!
+//! The text is that of the tree that the graph unfolds to, so that it does not depend on how many
+//! Rust types share a shape. A tree may be exponentially larger than its graph (syntax trees are):
+//! past a limit the text is cut, and a digest made from the graph stands for the rest.
 
+use super::fingerprint;
 use super::graph::{DISTINCT_ELEMENTS, Form, Graph, Kind, Names, Part, Shape};
 
-/// The longest text, in bytes. Only types that double with each level of nesting get there.
+/// The longest text, in bytes.
 const MAX_TEXT: usize = 64 * 1024;
+/// How deep the digest looks: as deep as the decoder goes.
+const DIGEST_DEPTH: usize = 64;
 
 /// The text for the whole graph.
 pub(super) fn render(graph: &Graph) -> String {
-    let mut writer = Writer { graph, path: Vec::new(), level: 0, left: MAX_TEXT };
-    let root = &graph.nodes[0].parts[0];
-    let mut text = writer.place(root, 0);
+    let mut text = Writer::new(graph, None).construct(0);
     if text.len() > MAX_TEXT {
         // Names may hold any character; none is longer than four bytes.
         let end = (0..=MAX_TEXT).rfind(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
-        text.push_str("...");
+        text.push_str(&format!("...#{:016x}", digest(graph)));
     }
     text
+}
+
+/// A hash of the tree down to [`DIGEST_DEPTH`].
+///
+/// Level by level from below, each construct is hashed as its text with the hash of the level below
+/// in place of every construct inside it.
+fn digest(graph: &Graph) -> u64 {
+    let mut digests = vec![0; graph.nodes.len()];
+    for _ in 0..DIGEST_DEPTH {
+        let texts =
+            (0..digests.len()).map(|node| Writer::new(graph, Some(&digests)).construct(node));
+        digests = texts.map(|text| fingerprint(&text)).collect();
+    }
+    digests[0]
 }
 
 struct Writer<'g> {
@@ -27,9 +46,15 @@ struct Writer<'g> {
     level: usize,
     /// Bytes that may still be written.
     left: usize,
+    /// What to write for the constructs inside the outermost one, if not their text.
+    digests: Option<&'g [u64]>,
 }
 
-impl Writer<'_> {
+impl<'g> Writer<'g> {
+    fn new(graph: &'g Graph, digests: Option<&'g [u64]>) -> Self {
+        Self { graph, path: Vec::new(), level: 0, left: MAX_TEXT, digests }
+    }
+
     /// What stands in a place; the alternatives, if there are several.
     fn place(&mut self, part: &Part, place: usize) -> String {
         let shapes = part.places.get(place).map_or(&[][..], Vec::as_slice);
@@ -52,6 +77,11 @@ impl Writer<'_> {
         };
         if let Some(level) = self.recursion(node) {
             return self.spend(format!("^{}", self.level - level));
+        }
+        if let Some(digests) = self.digests
+            && self.graph.nodes[node].kind != Kind::Newtype
+        {
+            return format!("{:016x}", digests[node]);
         }
         self.left = self.left.saturating_sub(1);
         self.path.push((node, self.level));
@@ -136,8 +166,9 @@ impl Writer<'_> {
         // A finished struct may have read fewer fields than it has names, when it has aliases.
         let count = if part.finished { part.places.len() } else { names.len() };
         let fields: Vec<String> = (0..count)
-            .map(|place| {
-                let name = self.spend(quoted(names[place]));
+            .zip(names)
+            .map(|(place, name)| {
+                let name = self.spend(quoted(name));
                 format!("{name}: {}", self.place(part, place))
             })
             .collect();

@@ -276,11 +276,11 @@ impl<'de> de::SeqAccess<'de> for Places<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Rejected> {
-        if self.next == self.len { Ok(None) } else { self.next(seed).map(Some) }
+        if self.next >= self.len { Ok(None) } else { self.next(seed).map(Some) }
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.len - self.next)
+        Some(self.len.saturating_sub(self.next))
     }
 }
 

@@ -1,0 +1,103 @@
+//! The client: connects, warms up, measures.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipcall::{CallError, ConnectOptions, Endpoint};
+
+use crate::report::{Report, Usage};
+use crate::server::{Running, runtime};
+use crate::service::{BenchBlockingClient, BenchClient};
+use crate::work::{Meter, caller};
+use crate::{ClientKind, Options, machine};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long to wait for the server to come up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs a server and measures calls to it.
+pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
+    let directory = tempfile::Builder::new()
+        .prefix("ipcall-bench-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()?;
+    let (server, endpoint) = Running::start(options, directory.path())?;
+    // Only now, so that the server does not inherit it.
+    machine::pin(options.pin, false)?;
+    let report = match options.client {
+        ClientKind::Blocking => blocking(options, &server, &endpoint)?,
+        kind => {
+            let main = asynchronous(options.clone(), server.process_id(), endpoint);
+            let runtime = runtime(kind == ClientKind::AsyncMt)?;
+            if kind == ClientKind::AsyncMt {
+                runtime.block_on(async { tokio::spawn(main).await })??
+            } else {
+                runtime.block_on(main)?
+            }
+        }
+    };
+    drop(server);
+    Ok(report)
+}
+
+async fn asynchronous(
+    options: Options,
+    server: Option<u32>,
+    endpoint: Endpoint,
+) -> Result<Report, Failure> {
+    let wait = ConnectOptions::new().wait_for_server(PATIENCE);
+    let client = BenchClient::connect_with(&endpoint, &wait).await?;
+    let pass = async |seconds: f64| {
+        let duration = Duration::from_secs_f64(seconds);
+        let callers: Vec<_> = (0..options.concurrency)
+            .map(|caller| {
+                let (client, options) = (client.clone(), options.clone());
+                tokio::spawn(async move {
+                    let mut meter = Meter::new(caller.into(), duration);
+                    caller!(&mut meter, options, |client| .await);
+                    Ok::<_, CallError>(meter)
+                })
+            })
+            .collect();
+        let mut meters = Vec::new();
+        for caller in callers {
+            meters.push(caller.await??);
+        }
+        Ok::<_, Failure>(meters)
+    };
+    pass(options.warmup).await?;
+    let (before, begun) = (Usage::now(server), Instant::now());
+    let meters = pass(options.seconds).await?;
+    Ok(Report::new(&options, &meters, begun.elapsed(), before.until_now(server)))
+}
+
+fn blocking(options: &Options, server: &Running, endpoint: &Endpoint) -> Result<Report, Failure> {
+    let wait = ConnectOptions::new().wait_for_server(PATIENCE);
+    let client = BenchBlockingClient::connect_with(endpoint, &wait)?;
+    let pass = |seconds: f64| {
+        let duration = Duration::from_secs_f64(seconds);
+        let call = |caller: u32| {
+            let client = client.clone();
+            let mut meter = Meter::new(caller.into(), duration);
+            caller!(&mut meter, options, |client|);
+            Ok::<_, CallError>(meter)
+        };
+        if options.concurrency == 1 {
+            return Ok(vec![call(0)?]);
+        }
+        thread::scope(|scope| {
+            let call = &call;
+            let callers: Vec<_> =
+                (0..options.concurrency).map(|caller| scope.spawn(move || call(caller))).collect();
+            let meters = callers.into_iter().map(|caller| caller.join().expect("no caller panics"));
+            meters.collect::<Result<Vec<_>, CallError>>()
+        })
+    };
+    pass(options.warmup)?;
+    let (before, begun) = (Usage::now(server.process_id()), Instant::now());
+    let meters = pass(options.seconds)?;
+    Ok(Report::new(options, &meters, begun.elapsed(), before.until_now(server.process_id())))
+}

@@ -1,0 +1,43 @@
+//! CPUs, CPU time and memory of a process.
+
+use std::time::Duration;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
+use crate::Pin;
+
+/// Keeps this process and its later threads on one CPU: the client on the first that it may use, the
+/// server on the same or on the second.
+pub(crate) fn pin(pin: Pin, server: bool) -> Result<(), String> {
+    let nth = match pin {
+        Pin::None => return Ok(()),
+        Pin::Same => 0,
+        Pin::Split => usize::from(server),
+    };
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).map_err(|error| format!("CPU affinity: {error}"))?;
+    let mut usable = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
+    let cpu = usable.nth(nth).ok_or("there are not enough CPUs to pin to")?;
+    let mut one = CpuSet::new();
+    one.set(cpu)
+        .and_then(|()| sched_setaffinity(this, &one))
+        .map_err(|error| format!("pinning to CPU {cpu}: {error}"))
+}
+
+/// User and system time of a process, all threads; `None` is this one.
+pub(crate) fn cpu_time(process: Option<u32>) -> Option<Duration> {
+    let clock = match process {
+        None => ClockId::CLOCK_PROCESS_CPUTIME_ID,
+        Some(id) => clock_getcpuclockid(Pid::from_raw(id.cast_signed())).ok()?,
+    };
+    clock_gettime(clock).ok().map(Duration::from)
+}
+
+/// Resident memory of a process, in KiB.
+pub(crate) fn resident_kib(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}

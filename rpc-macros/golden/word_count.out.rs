@@ -1,0 +1,321 @@
+pub trait WordCount: ::core::marker::Send + ::core::marker::Sync + 'static {
+    /// Counts the whitespace-separated words of `text`.
+    fn count(
+        &self,
+        text: &str,
+    ) -> impl ::core::future::Future<Output = u64> + ::core::marker::Send;
+}
+/// Serves an implementation of [`WordCount`](trait@WordCount) to other processes.
+///
+/// Made by `#[ipc_service]`. Clones share the one implementation.
+#[allow(dead_code, non_camel_case_types, reason = "generated with its trait")]
+pub struct WordCountServer<T: ?::core::marker::Sized> {
+    service: ::std::sync::Arc<T>,
+}
+/// Calls [`WordCount`](trait@WordCount) in another process, from async code.
+///
+/// Made by `#[ipc_service]`. Clones share the one connection.
+#[allow(dead_code, non_camel_case_types, reason = "generated with its trait")]
+pub struct WordCountClient {
+    stub: ::ipcall::__rt::Stub,
+}
+/// Calls [`WordCount`](trait@WordCount) in another process, without an async runtime; each call blocks its thread.
+///
+/// Made by `#[ipc_service]`. Clones share the one connection.
+#[allow(dead_code, non_camel_case_types, reason = "generated with its trait")]
+pub struct WordCountBlockingClient {
+    stub: ::ipcall::__rt::BlockingStub,
+}
+#[allow(
+    clippy::all,
+    clippy::nursery,
+    clippy::pedantic,
+    clippy::restriction,
+    dead_code,
+    deprecated,
+    unused_braces,
+    unused_parens,
+    unused_qualifications,
+    reason = "generated; what these would say is said of the trait"
+)]
+const _: () = {
+    fn __ipcall_descriptor() -> &'static ::ipcall::__rt::ServiceDescriptor {
+        static __IPCALL_DESCRIPTOR: ::std::sync::OnceLock<
+            ::ipcall::__rt::ServiceDescriptor,
+        > = ::std::sync::OnceLock::new();
+        __IPCALL_DESCRIPTOR
+            .get_or_init(|| {
+                let mut __ipcall_service = ::ipcall::__rt::ServiceDescriptor::new(
+                    "WordCount",
+                );
+                __ipcall_service
+                    .method(
+                        0,
+                        ::ipcall::__rt::MethodDescriptor::new("count")
+                            .argument::<&str>("text")
+                            .returns::<u64>(),
+                    );
+                __ipcall_service
+            })
+    }
+    impl<__Service: WordCount> WordCountServer<__Service> {
+        /// Serves `service`.
+        pub fn new(service: __Service) -> Self {
+            Self {
+                service: ::std::sync::Arc::new(service),
+            }
+        }
+    }
+    impl<__Service: WordCount + ?::core::marker::Sized> WordCountServer<__Service> {
+        /// Serves an implementation that the rest of the program shares.
+        pub fn from_arc(service: ::std::sync::Arc<__Service>) -> Self {
+            Self { service }
+        }
+    }
+    #[automatically_derived]
+    impl<__Service: ?::core::marker::Sized> ::core::clone::Clone
+    for WordCountServer<__Service> {
+        fn clone(&self) -> Self {
+            Self {
+                service: ::std::sync::Arc::clone(&self.service),
+            }
+        }
+    }
+    #[automatically_derived]
+    impl<__Service: ?::core::marker::Sized> ::core::fmt::Debug
+    for WordCountServer<__Service> {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_struct("WordCountServer").finish_non_exhaustive()
+        }
+    }
+    #[automatically_derived]
+    impl<__Service: WordCount + ?::core::marker::Sized> ::ipcall::__rt::Service
+    for WordCountServer<__Service> {
+        fn descriptor(&self) -> &'static ::ipcall::__rt::ServiceDescriptor {
+            __ipcall_descriptor()
+        }
+        fn call(
+            &self,
+            __ipcall_method: u16,
+            __ipcall_request: ::ipcall::__rt::Request<'_>,
+        ) -> ::ipcall::__rt::Handling {
+            match __ipcall_method {
+                0 => {
+                    let __ipcall_service = ::std::sync::Arc::clone(&self.service);
+                    ::ipcall::__rt::Handling::future(
+                        __ipcall_request,
+                        |__ipcall_request| async move {
+                            let (text,) = __ipcall_request.arguments::<(&str,)>()?;
+                            let __ipcall_value = <__Service as WordCount>::count(
+                                    &*__ipcall_service,
+                                    text,
+                                )
+                                .await;
+                            ::ipcall::__rt::Reply::value(&__ipcall_value)
+                        },
+                    )
+                }
+                _ => ::ipcall::__rt::Handling::unknown(__ipcall_method),
+            }
+        }
+    }
+    #[automatically_derived]
+    impl ::core::clone::Clone for WordCountClient {
+        fn clone(&self) -> Self {
+            Self {
+                stub: ::core::clone::Clone::clone(&self.stub),
+            }
+        }
+    }
+    #[automatically_derived]
+    impl ::core::fmt::Debug for WordCountClient {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_tuple("WordCountClient").field(&self.stub).finish()
+        }
+    }
+    impl WordCountClient {
+        /// Connects to a server of this service.
+        ///
+        /// # Errors
+        ///
+        /// If there is no server, it refuses, or it speaks another protocol.
+        pub async fn connect(
+            connector: &(impl ::ipcall::__rt::Connector + ?::core::marker::Sized),
+        ) -> ::core::result::Result<Self, ::ipcall::__rt::RpcError> {
+            let stub = ::ipcall::__rt::Stub::connect(__ipcall_descriptor(), connector)
+                .await?;
+            ::core::result::Result::Ok(Self { stub })
+        }
+        /// Connects to a server of this service as `options` say.
+        ///
+        /// # Errors
+        ///
+        /// If there is no server, it refuses, or it speaks another protocol.
+        pub async fn connect_with(
+            connector: &(impl ::ipcall::__rt::Connector + ?::core::marker::Sized),
+            options: &::ipcall::__rt::ConnectOptions,
+        ) -> ::core::result::Result<Self, ::ipcall::__rt::RpcError> {
+            let stub = ::ipcall::__rt::Stub::connect_with(
+                    __ipcall_descriptor(),
+                    connector,
+                    options,
+                )
+                .await?;
+            ::core::result::Result::Ok(Self { stub })
+        }
+        /// Calls this service over a connection that others use as well.
+        ///
+        /// # Errors
+        ///
+        /// If the server at its other end has no such service.
+        pub fn from_client(
+            client: &::ipcall::__rt::Client,
+        ) -> ::core::result::Result<Self, ::ipcall::__rt::RpcError> {
+            let stub = ::ipcall::__rt::Stub::from_client(__ipcall_descriptor(), client)?;
+            ::core::result::Result::Ok(Self { stub })
+        }
+        /// The connection, for other services at its other end.
+        pub fn client(&self) -> &::ipcall::__rt::Client {
+            self.stub.client()
+        }
+        /// The same client, with `options` for each of its calls.
+        #[must_use]
+        pub fn with_options(&self, options: ::ipcall::__rt::CallOptions) -> Self {
+            Self {
+                stub: self.stub.with_options(options),
+            }
+        }
+        /// The same client, with a deadline for each of its calls.
+        #[must_use]
+        pub fn with_deadline(&self, deadline: ::core::time::Duration) -> Self {
+            Self {
+                stub: self.stub.with_deadline(deadline),
+            }
+        }
+        /// The same client, with one more pair of strings beside each of its calls.
+        #[must_use]
+        pub fn with_metadata(
+            &self,
+            key: impl ::core::convert::Into<::std::string::String>,
+            value: impl ::core::convert::Into<::std::string::String>,
+        ) -> Self {
+            Self {
+                stub: self.stub.with_metadata(key, value),
+            }
+        }
+        /// Counts the whitespace-separated words of `text`.
+        pub async fn count(
+            &self,
+            text: &str,
+        ) -> ::core::result::Result<u64, ::ipcall::__rt::CallError> {
+            let __ipcall_call = self.stub.call::<_, u64>(0, &(text,));
+            __ipcall_call.await
+        }
+    }
+    #[automatically_derived]
+    impl ::core::clone::Clone for WordCountBlockingClient {
+        fn clone(&self) -> Self {
+            Self {
+                stub: ::core::clone::Clone::clone(&self.stub),
+            }
+        }
+    }
+    #[automatically_derived]
+    impl ::core::fmt::Debug for WordCountBlockingClient {
+        fn fmt(
+            &self,
+            formatter: &mut ::core::fmt::Formatter<'_>,
+        ) -> ::core::fmt::Result {
+            formatter.debug_tuple("WordCountBlockingClient").field(&self.stub).finish()
+        }
+    }
+    impl WordCountBlockingClient {
+        /// Connects to a server of this service.
+        ///
+        /// # Errors
+        ///
+        /// If there is no server, it refuses, or it speaks another protocol.
+        pub fn connect(
+            connector: &(impl ::ipcall::__rt::Connector + ?::core::marker::Sized),
+        ) -> ::core::result::Result<Self, ::ipcall::__rt::RpcError> {
+            let stub = ::ipcall::__rt::BlockingStub::connect(
+                __ipcall_descriptor(),
+                connector,
+            )?;
+            ::core::result::Result::Ok(Self { stub })
+        }
+        /// Connects to a server of this service as `options` say.
+        ///
+        /// # Errors
+        ///
+        /// If there is no server, it refuses, or it speaks another protocol.
+        pub fn connect_with(
+            connector: &(impl ::ipcall::__rt::Connector + ?::core::marker::Sized),
+            options: &::ipcall::__rt::ConnectOptions,
+        ) -> ::core::result::Result<Self, ::ipcall::__rt::RpcError> {
+            let stub = ::ipcall::__rt::BlockingStub::connect_with(
+                __ipcall_descriptor(),
+                connector,
+                options,
+            )?;
+            ::core::result::Result::Ok(Self { stub })
+        }
+        /// Calls this service over a connection that others use as well.
+        ///
+        /// # Errors
+        ///
+        /// If the server at its other end has no such service.
+        pub fn from_client(
+            client: &::ipcall::__rt::BlockingClient,
+        ) -> ::core::result::Result<Self, ::ipcall::__rt::RpcError> {
+            let stub = ::ipcall::__rt::BlockingStub::from_client(
+                __ipcall_descriptor(),
+                client,
+            )?;
+            ::core::result::Result::Ok(Self { stub })
+        }
+        /// The connection, for other services at its other end.
+        pub fn client(&self) -> &::ipcall::__rt::BlockingClient {
+            self.stub.client()
+        }
+        /// The same client, with `options` for each of its calls.
+        #[must_use]
+        pub fn with_options(&self, options: ::ipcall::__rt::CallOptions) -> Self {
+            Self {
+                stub: self.stub.with_options(options),
+            }
+        }
+        /// The same client, with a deadline for each of its calls.
+        #[must_use]
+        pub fn with_deadline(&self, deadline: ::core::time::Duration) -> Self {
+            Self {
+                stub: self.stub.with_deadline(deadline),
+            }
+        }
+        /// The same client, with one more pair of strings beside each of its calls.
+        #[must_use]
+        pub fn with_metadata(
+            &self,
+            key: impl ::core::convert::Into<::std::string::String>,
+            value: impl ::core::convert::Into<::std::string::String>,
+        ) -> Self {
+            Self {
+                stub: self.stub.with_metadata(key, value),
+            }
+        }
+        /// Counts the whitespace-separated words of `text`.
+        pub fn count(
+            &self,
+            text: &str,
+        ) -> ::core::result::Result<u64, ::ipcall::__rt::CallError> {
+            let __ipcall_call = self.stub.call::<_, u64>(0, &(text,));
+            __ipcall_call
+        }
+    }
+};

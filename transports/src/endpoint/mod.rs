@@ -1,0 +1,187 @@
+//! `Endpoint`: where a service is, written `scheme:where?key=value&...`, and with what settings.
+//!
+//! The scheme picks the transport; [`schemes`] is the one table of them. Besides the schemes' own modules,
+//! nothing else knows which transports there are. An endpoint connects and binds through the core's
+//! [`Connector`] and [`Binder`].
+
+pub(crate) mod parts;
+pub(crate) mod percent;
+mod scheme;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ipcall_core::transport::memory::{self, MemoryListener};
+use ipcall_core::transport::{Binder, Connector, Listener, Transport};
+use ipcall_core::{RpcError, Settings};
+
+pub(crate) use parts::Parts;
+pub use scheme::{Scheme, schemes};
+
+use crate::{tcp, unix};
+
+/// Where a service is, and with what settings it is talked to.
+///
+/// ```
+/// use ipcall_transports::Endpoint;
+///
+/// let endpoint: Endpoint = "unix:/run/user/1000/wordcount/socket".parse()?;
+/// assert_eq!(endpoint.scheme().name, "unix");
+///
+/// let error = Endpoint::parse("unix:wordcount.sock").unwrap_err();
+/// assert!(error.to_string().contains("absolute path"), "{error}");
+/// # Ok::<(), ipcall_core::RpcError>(())
+/// ```
+#[derive(Clone)]
+pub struct Endpoint {
+    uri: Arc<str>,
+    scheme: &'static Scheme,
+    kind: Kind,
+    settings: Settings,
+}
+
+/// What is left of the URI once its scheme has understood it.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Mem(String),
+    Unix(unix::Address),
+    Tcp(tcp::Address),
+}
+
+impl Endpoint {
+    /// Reads a URI. Bytes of a path that mean something else here (`?`, `%`, and those that cannot be
+    /// written) are percent-encoded.
+    ///
+    /// # Errors
+    /// [`InvalidEndpoint`](ipcall_core::ErrorKind::InvalidEndpoint), saying what would be right.
+    pub fn parse(uri: &str) -> Result<Self, RpcError> {
+        let shared: Arc<str> = uri.into();
+        Self::understand(&shared).map_err(|error| error.at(&shared))
+    }
+
+    /// What it is configured with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What it is configured with, to be changed.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// The same place with other settings.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Its URI.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// Its transport.
+    pub fn scheme(&self) -> &'static Scheme {
+        self.scheme
+    }
+
+    /// Takes the name and listens, like [`Binder::bind`], and says where: the same endpoint, except
+    /// that a port 0 has become the port that the system chose.
+    ///
+    /// # Errors
+    /// As [`Binder::bind`].
+    pub fn bind_resolved(&self) -> Result<(Box<dyn Listener>, Self), RpcError> {
+        self.bind_kind().map_err(|error| error.at(&self.uri))
+    }
+
+    fn understand(uri: &Arc<str>) -> Result<Self, RpcError> {
+        let parts = Parts::split(uri).map_err(RpcError::invalid_endpoint)?;
+        let scheme = scheme::find(parts.scheme).map_err(RpcError::invalid_endpoint)?;
+        parts.allow_keys(scheme.keys).map_err(RpcError::invalid_endpoint)?;
+        let mut settings = Settings::default();
+        let kind = (scheme.parse)(&parts, &mut settings)?;
+        Ok(Self { uri: Arc::clone(uri), scheme, kind, settings })
+    }
+
+    fn bind_kind(&self) -> Result<(Box<dyn Listener>, Self), RpcError> {
+        let mut resolved = self.clone();
+        let listener: Box<dyn Listener> = match &self.kind {
+            Kind::Mem(name) => Box::new(MemoryListener::bind(name)?),
+            Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
+            Kind::Tcp(address) => {
+                let (listener, actual) = tcp::Listener::bind(address, &self.settings)?;
+                if actual != *address {
+                    resolved.uri = actual.replace_in(&self.uri).into();
+                    resolved.kind = Kind::Tcp(actual);
+                }
+                Box::new(listener)
+            }
+        };
+        Ok((listener, resolved))
+    }
+}
+
+impl Connector for Endpoint {
+    fn uri(&self) -> &Arc<str> {
+        &self.uri
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn try_connect(&self) -> Result<Transport, RpcError> {
+        let connected = match &self.kind {
+            Kind::Mem(name) => memory::connect(name),
+            Kind::Unix(address) => unix::connect(address, &self.settings),
+            Kind::Tcp(address) => tcp::connect(address),
+        };
+        connected.map_err(|error| error.at(&self.uri))
+    }
+}
+
+impl Binder for Endpoint {
+    fn uri(&self) -> &Arc<str> {
+        &self.uri
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn bind(&self) -> Result<Box<dyn Listener>, RpcError> {
+        self.bind_resolved().map(|(listener, _)| listener)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = RpcError;
+
+    fn from_str(uri: &str) -> Result<Self, RpcError> {
+        Self::parse(uri)
+    }
+}
+
+/// Two endpoints are equal when they are written alike and have the same settings.
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        self.uri == other.uri && self.settings == other.settings
+    }
+}
+
+impl Eq for Endpoint {}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.uri)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the settings: they may hold a secret.
+        f.debug_tuple("Endpoint").field(&self.uri).finish()
+    }
+}
