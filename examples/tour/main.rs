@@ -23,12 +23,12 @@ use corpus::Piece;
 use interrupt::Interrupt;
 use measure::Measured;
 use report::Report;
-use server::{Scratch, ServerProcess, ServerTask};
+use server::{Scratch, Server};
 
 /// Tries every transport: calls a word-count server over it and checks the answers
 ///
-/// Prints for each transport the calls made in about a second, the time that half of them and 99 % of
-/// them took at most, the text sent per second, and whether every answer was right.
+/// Prints for each transport the calls made in about a second, the time within which half of them and
+/// 99 % of them were answered, the text sent per second, and whether every answer was right.
 #[derive(Parser)]
 #[command(after_help = "Exit status: 0 when every transport is ok, 1 when one is not, 2 for a wrong \
                         argument.")]
@@ -42,7 +42,7 @@ struct Arguments {
     /// What to send; by default the README and the sources of the package
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Makes this process the server; it ends with its standard input
+    /// Makes this process the server, until its standard input ends
     #[arg(long, value_name = "URI", hide = true)]
     serve: Option<Endpoint>,
 }
@@ -51,7 +51,7 @@ fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(schemes().iter().map(|scheme| scheme.name))
 }
 
-/// Client and server each have one thread: a call then costs no hop between threads.
+/// Client and server have one thread each: a call then costs no hop between threads.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -75,11 +75,42 @@ async fn tour(arguments: &Arguments) -> Result<ExitCode, String> {
     };
     for scheme in schemes().iter().filter(wanted) {
         let mut measured = Measured::default();
-        let outcome = tokio::select! {
-            outcome = visit(scheme, &pieces, &mut measured, &mut report) => outcome,
-            signal = interrupt.next() => Err(Failure::Interrupted(signal)),
-        };
-        report.row(scheme.name, &measured, outcome)?;
+        match visit(scheme, &pieces, &mut measured, &report, &mut interrupt).await {
+            Err(Failure::Interrupted(signal)) => return Ok(ExitCode::from(128 + signal)),
+            Err(Failure::Found(why)) => report.row(scheme.name, &measured, Some(&why)),
+            Ok(()) => report.row(scheme.name, &measured, None),
+        }
+        .map_err(|error| format!("writing the output: {error}"))?;
     }
     Ok(report.exit_code())
+}
+
+/// Why there is no `ok` for a transport.
+enum Failure {
+    Found(String),
+    /// By this signal.
+    Interrupted(u8),
+}
+
+/// Calls a server over one transport. Whatever happens, the server has ended and nothing is left of it
+/// when this returns.
+async fn visit(
+    scheme: &Scheme,
+    pieces: &[Piece],
+    measured: &mut Measured,
+    report: &Report,
+    interrupt: &mut Interrupt,
+) -> Result<(), Failure> {
+    let scratch = Scratch::new();
+    let endpoint = scheme.fresh(scratch.path(), "tour").map_err(|e| Failure::Found(e.to_string()))?;
+    let mut server = Server::start(&endpoint).map_err(Failure::Found)?;
+    report.progress(scheme.name, measured);
+    let progress = |measured: &Measured| report.progress(scheme.name, measured);
+    let outcome = tokio::select! {
+        outcome = measured.call(&endpoint, pieces, progress) => outcome.map_err(Failure::Found),
+        how = server.ended() => Err(Failure::Found(how)),
+        signal = interrupt.next() => Err(Failure::Interrupted(signal)),
+    };
+    let stopped = server.stop().await.map_err(Failure::Found);
+    outcome.and(stopped)
 }

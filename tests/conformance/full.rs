@@ -20,7 +20,6 @@ pub(crate) fn a_full_peer_is_would_block_and_recovers(subject: &Subject) {
     let mut written = 0;
     for _ in 0..3 {
         written += fill(&mut *client.writer, |more| stream(1, written + more, 10_000));
-        assert!(is_would_block(&client.writer.try_write(&[IoSlice::new(b"x")])));
         assert_same(
             &read_exactly(&mut *server.reader, written - read),
             &stream(1, read, written - read),
@@ -78,11 +77,8 @@ pub(crate) fn a_sleeping_writer_is_woken(subject: &Subject) {
         });
         for _ in 0..20 {
             let written = fill(&mut *client.writer, |_| vec![0; 10_000]);
-            let want = client.writer.interest().into();
-            assert!(client.writer.arm());
-            assert!(!is_ready(client.writer.as_fd(), want));
             armed.send(written).unwrap();
-            sleep(client.writer.as_fd(), want);
+            sleep(client.writer.as_fd(), client.writer.interest().into());
         }
         drop(armed);
     });

@@ -110,7 +110,8 @@ pub(crate) fn write_all(writer: &mut dyn WriteHalf, mut bytes: &[u8]) {
     }
 }
 
-/// Writes without sleeping until the peer is full, and says how much that took.
+/// Writes without sleeping until the peer is full, and says how much that took. Then the writer is
+/// armed, and its descriptor quiet: what TCP acknowledges late has made its room by then.
 pub(crate) fn fill(writer: &mut dyn WriteHalf, mut next: impl FnMut(usize) -> Vec<u8>) -> usize {
     const MORE_THAN_ANY_BUFFER: usize = 256 << 20;
     let mut written = 0;
@@ -118,7 +119,11 @@ pub(crate) fn fill(writer: &mut dyn WriteHalf, mut next: impl FnMut(usize) -> Ve
         let chunk = next(written);
         match writer.try_write(&[IoSlice::new(&chunk)]) {
             Ok(count) => written += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if writer.arm() && !is_ready(writer.as_fd(), writer.interest().into()) {
+                    return written;
+                }
+            }
             Err(error) => panic!("filling, after {written} bytes: {error}"),
         }
     }

@@ -1,6 +1,7 @@
 //! Every error of a trait is reported, and none for what uses the trait and the types beside it.
 
-use ipcall::{Connector, ipc_service};
+use ipcall::ipc_service;
+use ipcall::transport::Connector;
 
 #[ipc_service(nmae = "Service")]
 pub trait Service {

@@ -133,11 +133,9 @@ pub struct Incoming {
     preface_seen: bool,
     /// Large messages under way. Few, so a list.
     partials: Vec<Partial>,
-    /// The partial message, and the bytes of its current fragment that are still to come. While this is
-    /// set, the buffer is empty.
+    /// The partial message, and the bytes of its current fragment that are still to come. While some
+    /// are, the buffer is empty.
     direct: Option<(usize, usize)>,
-    /// Whether the last frame was a fragment with more to come: then the next is likely one too.
-    expect_fragment: bool,
     message_limit: usize,
     held_limit: usize,
 }
@@ -151,7 +149,6 @@ impl Incoming {
             preface_seen: false,
             partials: Vec::new(),
             direct: None,
-            expect_fragment: false,
             message_limit,
             held_limit,
         }
@@ -162,15 +159,14 @@ impl Incoming {
     #[inline]
     pub fn want(&mut self) -> (&mut Vec<u8>, usize) {
         if let Some((index, left)) = self.direct {
-            return (&mut self.partials[index].data, left);
+            let data = &mut self.partials[index].data;
+            // With the header of the frame behind it, so that nothing has to be read just for that.
+            return (data, left + HEADER);
         }
         if self.start == self.buffer.len() {
             self.buffer.clear();
             self.start = 0;
             self.buffer.shrink_to(BUFFER);
-            if self.expect_fragment {
-                return (&mut self.buffer, HEADER);
-            }
         } else if self.start > 0 {
             self.buffer.drain(..self.start);
             self.start = 0;
@@ -214,12 +210,10 @@ impl Incoming {
             }
             let end = self.start + HEADER + header.length as usize;
             if self.buffer.len() < end {
-                self.expect_fragment = false;
                 return Ok(None);
             }
             let body_start = self.start + HEADER;
             self.start = end;
-            self.expect_fragment = false;
             if matches!(header.kind, Kind::Call | Kind::Reply) && header.flags & MORE != 0 {
                 self.begin_message(header, body_start, end)?;
                 continue;
@@ -276,7 +270,8 @@ impl Incoming {
                 id,
             });
         }
-        let mut data = scratch::take_large(total);
+        // See `want`.
+        let mut data = scratch::take_large(total + HEADER);
         data.extend_from_slice(first);
         self.partials.push(Partial {
             id,
@@ -288,7 +283,6 @@ impl Incoming {
             total,
             data,
         });
-        self.expect_fragment = true;
         Ok(())
     }
 
@@ -311,7 +305,6 @@ impl Incoming {
         let to = self.buffer.len().min(from + length);
         partial.data.extend_from_slice(&self.buffer[from..to]);
         self.start = to;
-        self.expect_fragment = true;
         self.direct = Some((index, length - (to - from)));
         Ok(())
     }
@@ -328,16 +321,22 @@ impl Incoming {
         if partial.data.len() < partial.total {
             return None;
         }
-        let whole = self.partials.swap_remove(index);
-        self.expect_fragment = !self.partials.is_empty();
-        Some(whole)
+        Some(self.partials.swap_remove(index))
     }
 
     /// Says that `count` bytes were put where [`want`](Self::want) said.
     #[inline]
     pub fn received(&mut self, count: usize) {
-        if let Some((_, left)) = &mut self.direct {
-            *left -= count;
+        let Some((index, left)) = &mut self.direct else { return };
+        let beyond = count.saturating_sub(*left);
+        *left -= count - beyond;
+        if beyond > 0 {
+            let data = &mut self.partials[*index].data;
+            let end = data.len() - beyond;
+            self.buffer.clear();
+            self.start = 0;
+            self.buffer.extend_from_slice(&data[end..]);
+            data.truncate(end);
         }
     }
 }

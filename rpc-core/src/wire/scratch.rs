@@ -36,7 +36,8 @@ pub fn take() -> Vec<u8> {
 #[must_use]
 pub fn take_large(capacity: usize) -> Vec<u8> {
     let mut kept = large();
-    let fits = |buffer: &Vec<u8>| (capacity..=capacity.saturating_mul(4)).contains(&buffer.capacity());
+    let fits =
+        |buffer: &Vec<u8>| (capacity..=capacity.saturating_mul(4)).contains(&buffer.capacity());
     match kept.iter().rposition(fits) {
         Some(index) => kept.remove(index),
         None => Vec::with_capacity(capacity),
