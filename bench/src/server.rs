@@ -84,10 +84,11 @@ impl Running {
         let (kind, pin) = (options.server, options.pin);
         let thread = thread::spawn(move || {
             let served = machine::pin(pin, true).map_err(Failure::from).and_then(|()| {
-                Ok(match kind {
+                match kind {
                     ServerKind::Thread => bound.serve_blocking()?,
                     kind => runtime(kind == ServerKind::TokioMt)?.block_on(bound.serve())?,
-                })
+                }
+                Ok(())
             });
             if let Err(error) = served {
                 eprintln!("ipcall-bench: server: {error}");

@@ -154,7 +154,7 @@ impl Link {
         let filled = filled.map_err(|error| ended(&error))?;
         let mut blocked = None;
         let mut calls = self.calls();
-        while let Some(event) = source.next().map_err(|violation| violated(&violation))? {
+        while let Some(event) = source.next_event().map_err(|violation| violated(&violation))? {
             match event {
                 Event::Reply { id, status, payload } => match calls.answer(id, status, payload) {
                     Answered::Awaited(waker) | Answered::Late(waker) => wakers.extend(waker),

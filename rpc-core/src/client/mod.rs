@@ -5,6 +5,7 @@ pub(crate) mod blocking;
 mod call;
 mod connect;
 mod link;
+mod methods;
 mod options;
 mod reader;
 pub(crate) mod stub;

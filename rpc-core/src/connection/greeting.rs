@@ -63,7 +63,7 @@ pub(crate) fn farewell(header: &Header, body: &[u8]) -> RpcError {
 /// # Errors
 /// Whatever ends the handshake.
 pub(crate) fn hello(source: &mut Source) -> Result<Option<Hello>, RpcError> {
-    while let Some(event) = source.next().map_err(|violation| violated(&violation))? {
+    while let Some(event) = source.next_event().map_err(|violation| violated(&violation))? {
         match event {
             Event::Preface => {}
             Event::Frame { header, body } if header.kind == Kind::Hello => {

@@ -50,8 +50,8 @@ impl Source {
     /// # Errors
     /// A violation.
     #[inline]
-    pub(crate) fn next(&mut self) -> Result<Option<Event<'_>>, Violation> {
-        self.incoming.next()
+    pub(crate) fn next_event(&mut self) -> Result<Option<Event<'_>>, Violation> {
+        self.incoming.next_event()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Received bytes become frames, and fragments become messages.
 //!
 //! Sans-IO: [`Incoming::want`] says where the next bytes should be put and how many are useful,
-//! [`Incoming::next`] gives what can be made of those that came. Small frames are taken from the buffer
+//! [`Incoming::next_event`] gives what can be made of those that came. Small frames are taken from the buffer
 //! in place; the fragments of a large message are received straight into the message, without a copy
 //! in between. What the peer can make this hold is bounded by `held_bytes`, known to it from `Hello`.
 
@@ -155,7 +155,7 @@ impl Incoming {
     }
 
     /// Where the next bytes go, and how many at most; the vector has the capacity for them. To be
-    /// called when [`next`](Self::next) has nothing more.
+    /// called when [`next_event`](Self::next_event) has nothing more.
     #[inline]
     pub fn want(&mut self) -> (&mut Vec<u8>, usize) {
         if let Some((index, left)) = self.direct {
@@ -189,7 +189,7 @@ impl Incoming {
     /// # Errors
     /// A [`Violation`]; nothing that follows means anything.
     #[inline]
-    pub fn next(&mut self) -> Result<Option<Event<'_>>, Violation> {
+    pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Violation> {
         loop {
             if let Some((index, _)) = self.direct {
                 match self.fragment_progress(index) {
@@ -240,7 +240,7 @@ impl Incoming {
         Ok(Some(Event::Preface))
     }
 
-    /// The length of the frame at `start`, or 0 while its header is not complete. `next` has refused
+    /// The length of the frame at `start`, or 0 while its header is not complete. `next_event` has refused
     /// what is longer than a frame may be.
     fn frame_length(&self) -> usize {
         let head = self.buffer[self.start..].first_chunk::<HEADER>();

@@ -259,7 +259,7 @@ impl Connection<'_> {
 
     fn handle_all(&mut self) -> Result<(), End> {
         loop {
-            let event = match self.source.source.next() {
+            let event = match self.source.source.next_event() {
                 Ok(Some(event)) => event,
                 Ok(None) => return Ok(()),
                 Err(violation) => return Err((Reason::Violation, violated(&violation))),

@@ -119,7 +119,7 @@ impl Connection {
     fn handle_all(&mut self) -> Result<(), End> {
         let (source, inner) = (self.source.source(), &self.inner);
         loop {
-            let event = match source.next() {
+            let event = match source.next_event() {
                 Ok(Some(event)) => event,
                 Ok(None) => return Ok(()),
                 Err(violation) => return Err((Reason::Violation, violated(&violation))),
