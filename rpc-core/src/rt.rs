@@ -13,3 +13,4 @@ pub use crate::error::{CallError, RpcError};
 pub use crate::protocol::descriptor::{MethodDescriptor, ServiceDescriptor};
 pub use crate::service::{Fault, Handling, OwnedRequest, Reply, Request, Service};
 pub use crate::transport::Connector;
+pub use crate::wire::payload::{Taken, WithTail};

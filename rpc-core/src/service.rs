@@ -87,6 +87,15 @@ impl OwnedRequest {
         payload::decode(&self.payload, &self.limits).map_err(Fault::bad_arguments)
     }
 
+    /// Takes the only argument, a byte string, without copying it where it is large.
+    ///
+    /// # Errors
+    /// What the caller is told.
+    pub fn take_bytes(&mut self) -> Result<Vec<u8>, Fault> {
+        let payload = std::mem::take(&mut self.payload);
+        payload::decode_bytes(payload).map_err(Fault::bad_arguments)
+    }
+
     /// What the handler may ask about the call.
     pub fn context(&self) -> &Context {
         &self.context
@@ -171,6 +180,8 @@ impl std::fmt::Debug for Handling {
 pub struct Reply {
     pub(crate) status: u16,
     pub(crate) data: Vec<u8>,
+    /// The end of the payload: a byte string that is moved rather than copied. Empty or large.
+    pub(crate) tail: Vec<u8>,
 }
 
 impl Reply {
@@ -181,6 +192,18 @@ impl Reply {
     #[inline]
     pub fn value<T: Serialize + ?Sized>(value: &T) -> Result<Self, Fault> {
         Self::encode(OK, value)
+    }
+
+    /// The method's value, a byte string that is moved rather than copied where it is large.
+    ///
+    /// # Errors
+    /// None.
+    #[inline]
+    pub fn bytes(value: Vec<u8>) -> Result<Self, Fault> {
+        let mut data = scratch::take();
+        data.extend_from_slice(&[0; HEADER]);
+        let tail = payload::encode_tail(value, &mut data);
+        Ok(Self { status: OK, data, tail })
     }
 
     /// The method's own error.
@@ -205,7 +228,7 @@ impl Reply {
         data.extend_from_slice(&[0; HEADER]);
         // The caller's limit is looked at when the reply is sent.
         match payload::encode(value, &mut data, usize::MAX) {
-            Ok(()) => Ok(Self { status, data }),
+            Ok(()) => Ok(Self { status, data, tail: Vec::new() }),
             Err(error) => {
                 let failure = Failure::not_executed(format!("the result: {error}")).executed(2);
                 Err(Fault { status: Status::BadResult, failure })
@@ -219,7 +242,7 @@ impl Reply {
         data.extend_from_slice(&[0; HEADER]);
         // Numbers and a string can always be encoded.
         let _ = payload::encode(failure, &mut data, usize::MAX);
-        Self { status: status as u16, data }
+        Self { status: status as u16, data, tail: Vec::new() }
     }
 
     #[inline]

@@ -271,7 +271,7 @@ const _: () = {
             &self,
             text: &str,
         ) -> ::core::result::Result<usize, crate::rpc::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, usize>(0, &(text,));
+            let __ipcall_call = self.stub.call::<_, usize>(0, &mut (text,));
             __ipcall_call.await
         }
         /// Is gone with its `cfg`.
@@ -282,7 +282,7 @@ const _: () = {
             &self,
             text: &str,
         ) -> ::core::result::Result<usize, crate::rpc::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, usize>(1, &(text,));
+            let __ipcall_call = self.stub.call::<_, usize>(1, &mut (text,));
             __ipcall_call.await
         }
     }
@@ -383,7 +383,7 @@ const _: () = {
             &self,
             text: &str,
         ) -> ::core::result::Result<usize, crate::rpc::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, usize>(0, &(text,));
+            let __ipcall_call = self.stub.call::<_, usize>(0, &mut (text,));
             __ipcall_call
         }
         /// Is gone with its `cfg`.
@@ -394,7 +394,7 @@ const _: () = {
             &self,
             text: &str,
         ) -> ::core::result::Result<usize, crate::rpc::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, usize>(1, &(text,));
+            let __ipcall_call = self.stub.call::<_, usize>(1, &mut (text,));
             __ipcall_call
         }
     }

@@ -231,7 +231,7 @@ const _: () = {
         pub async fn third(
             &self,
         ) -> ::core::result::Result<u8, ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, u8>(2, &());
+            let __ipcall_call = self.stub.call::<_, u8>(2, &mut ());
             __ipcall_call.await
         }
     }
@@ -327,7 +327,7 @@ const _: () = {
             }
         }
         pub fn third(&self) -> ::core::result::Result<u8, ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, u8>(2, &());
+            let __ipcall_call = self.stub.call::<_, u8>(2, &mut ());
             __ipcall_call
         }
     }

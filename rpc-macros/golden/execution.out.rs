@@ -287,27 +287,27 @@ const _: () = {
             &self,
             n: u32,
         ) -> ::core::result::Result<u32, ::ipcall::__rt::CallError<Failure>> {
-            let __ipcall_call = self.stub.call_fallible::<_, u32, Failure>(0, &(n,));
+            let __ipcall_call = self.stub.call_fallible::<_, u32, Failure>(0, &mut (n,));
             __ipcall_call.await
         }
         pub async fn blocking(
             &self,
         ) -> ::core::result::Result<u32, ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, u32>(1, &());
+            let __ipcall_call = self.stub.call::<_, u32>(1, &mut ());
             __ipcall_call.await
         }
         pub async fn inline(
             &self,
             n: u32,
         ) -> ::core::result::Result<u32, ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, u32>(2, &(n,));
+            let __ipcall_call = self.stub.call::<_, u32>(2, &mut (n,));
             __ipcall_call.await
         }
         pub async fn oneway(
             &self,
             n: u32,
         ) -> ::core::result::Result<(), ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.send::<_>(3, &(n,));
+            let __ipcall_call = self.stub.send::<_>(3, &mut (n,));
             __ipcall_call.await
         }
     }
@@ -406,27 +406,27 @@ const _: () = {
             &self,
             n: u32,
         ) -> ::core::result::Result<u32, ::ipcall::__rt::CallError<Failure>> {
-            let __ipcall_call = self.stub.call_fallible::<_, u32, Failure>(0, &(n,));
+            let __ipcall_call = self.stub.call_fallible::<_, u32, Failure>(0, &mut (n,));
             __ipcall_call
         }
         pub fn blocking(
             &self,
         ) -> ::core::result::Result<u32, ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, u32>(1, &());
+            let __ipcall_call = self.stub.call::<_, u32>(1, &mut ());
             __ipcall_call
         }
         pub fn inline(
             &self,
             n: u32,
         ) -> ::core::result::Result<u32, ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, u32>(2, &(n,));
+            let __ipcall_call = self.stub.call::<_, u32>(2, &mut (n,));
             __ipcall_call
         }
         pub fn oneway(
             &self,
             n: u32,
         ) -> ::core::result::Result<(), ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.send::<_>(3, &(n,));
+            let __ipcall_call = self.stub.send::<_>(3, &mut (n,));
             __ipcall_call
         }
     }

@@ -258,9 +258,7 @@ const _: () = {
                                     owned,
                                 )
                                 .await;
-                            ::ipcall::__rt::Reply::value(
-                                ::ipcall::__rt::Bytes::new(&__ipcall_value),
-                            )
+                            ::ipcall::__rt::Reply::bytes(__ipcall_value)
                         },
                     )
                 }
@@ -274,9 +272,7 @@ const _: () = {
                                 .await
                             {
                                 ::core::result::Result::Ok(__ipcall_value) => {
-                                    ::ipcall::__rt::Reply::value(
-                                        ::ipcall::__rt::Bytes::new(&__ipcall_value),
-                                    )
+                                    ::ipcall::__rt::Reply::bytes(__ipcall_value)
                                 }
                                 ::core::result::Result::Err(__ipcall_error) => {
                                     ::ipcall::__rt::Reply::error(&__ipcall_error)
@@ -388,7 +384,7 @@ const _: () = {
                 .call::<
                     _,
                     (),
-                >(0, &(text, ::ipcall::__rt::Bytes::new(bytes), maybe, words));
+                >(0, &mut (text, ::ipcall::__rt::Bytes::new(bytes), maybe, words));
             __ipcall_call.await
         }
         pub async fn lent(
@@ -400,7 +396,7 @@ const _: () = {
         ) -> ::core::result::Result<(), ::ipcall::__rt::CallError> {
             let __ipcall_call = self
                 .stub
-                .call::<_, ()>(1, &(point, points, maybe, some));
+                .call::<_, ()>(1, &mut (point, points, maybe, some));
             __ipcall_call.await
         }
         pub async fn bytes(
@@ -416,7 +412,7 @@ const _: () = {
                     ::core::option::Option<::ipcall::__rt::ByteBuf>,
                 >(
                     2,
-                    &(
+                    &mut (
                         ::ipcall::__rt::ByteBuf::from(bytes),
                         maybe.map(::ipcall::__rt::ByteBuf::from),
                         part.map(::ipcall::__rt::Bytes::new),
@@ -438,9 +434,9 @@ const _: () = {
                 .stub
                 .call::<
                     _,
-                    ::ipcall::__rt::ByteBuf,
-                >(3, &(text, ::ipcall::__rt::Bytes::new(&bytes), owned));
-            __ipcall_call.await.map(::ipcall::__rt::ByteBuf::into_vec)
+                    ::ipcall::__rt::Taken,
+                >(3, &mut (text, ::ipcall::__rt::Bytes::new(&bytes), owned));
+            __ipcall_call.await
         }
         pub async fn path(
             &self,
@@ -448,8 +444,8 @@ const _: () = {
         ) -> ::core::result::Result<Vec<u8>, ::ipcall::__rt::CallError<PathBuf>> {
             let __ipcall_call = self
                 .stub
-                .call_fallible::<_, ::ipcall::__rt::ByteBuf, PathBuf>(4, &(r#type,));
-            __ipcall_call.await.map(::ipcall::__rt::ByteBuf::into_vec)
+                .call_fallible::<_, ::ipcall::__rt::Taken, PathBuf>(4, &mut (r#type,));
+            __ipcall_call.await
         }
     }
     #[automatically_derived]
@@ -555,7 +551,7 @@ const _: () = {
                 .call::<
                     _,
                     (),
-                >(0, &(text, ::ipcall::__rt::Bytes::new(bytes), maybe, words));
+                >(0, &mut (text, ::ipcall::__rt::Bytes::new(bytes), maybe, words));
             __ipcall_call
         }
         pub fn lent(
@@ -567,7 +563,7 @@ const _: () = {
         ) -> ::core::result::Result<(), ::ipcall::__rt::CallError> {
             let __ipcall_call = self
                 .stub
-                .call::<_, ()>(1, &(point, points, maybe, some));
+                .call::<_, ()>(1, &mut (point, points, maybe, some));
             __ipcall_call
         }
         pub fn bytes(
@@ -583,7 +579,7 @@ const _: () = {
                     ::core::option::Option<::ipcall::__rt::ByteBuf>,
                 >(
                     2,
-                    &(
+                    &mut (
                         ::ipcall::__rt::ByteBuf::from(bytes),
                         maybe.map(::ipcall::__rt::ByteBuf::from),
                         part.map(::ipcall::__rt::Bytes::new),
@@ -604,9 +600,9 @@ const _: () = {
                 .stub
                 .call::<
                     _,
-                    ::ipcall::__rt::ByteBuf,
-                >(3, &(text, ::ipcall::__rt::Bytes::new(&bytes), owned));
-            __ipcall_call.map(::ipcall::__rt::ByteBuf::into_vec)
+                    ::ipcall::__rt::Taken,
+                >(3, &mut (text, ::ipcall::__rt::Bytes::new(&bytes), owned));
+            __ipcall_call
         }
         pub fn path(
             &self,
@@ -614,8 +610,8 @@ const _: () = {
         ) -> ::core::result::Result<Vec<u8>, ::ipcall::__rt::CallError<PathBuf>> {
             let __ipcall_call = self
                 .stub
-                .call_fallible::<_, ::ipcall::__rt::ByteBuf, PathBuf>(4, &(r#type,));
-            __ipcall_call.map(::ipcall::__rt::ByteBuf::into_vec)
+                .call_fallible::<_, ::ipcall::__rt::Taken, PathBuf>(4, &mut (r#type,));
+            __ipcall_call
         }
     }
 };

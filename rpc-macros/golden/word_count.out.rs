@@ -214,7 +214,7 @@ const _: () = {
             &self,
             text: &str,
         ) -> ::core::result::Result<u64, ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, u64>(0, &(text,));
+            let __ipcall_call = self.stub.call::<_, u64>(0, &mut (text,));
             __ipcall_call.await
         }
     }
@@ -314,7 +314,7 @@ const _: () = {
             &self,
             text: &str,
         ) -> ::core::result::Result<u64, ::ipcall::__rt::CallError> {
-            let __ipcall_call = self.stub.call::<_, u64>(0, &(text,));
+            let __ipcall_call = self.stub.call::<_, u64>(0, &mut (text,));
             __ipcall_call
         }
     }

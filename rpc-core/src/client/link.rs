@@ -17,7 +17,8 @@ use crate::transport::Peer;
 use crate::wire::frame::{
     ANSWER, DEADLINE, FRAGMENT, HEADER, Header, Kind, ONEWAY, Prefix, WITH_METADATA,
 };
-use crate::wire::{payload, scratch};
+use crate::wire::payload::{self, Arguments};
+use crate::wire::scratch;
 
 /// A connection as its caller sees it.
 pub(crate) struct Link {
@@ -31,9 +32,11 @@ pub(crate) struct Link {
 
 /// A call that is encoded and not yet sent.
 pub(crate) struct Prepared {
-    /// Room for the header, the prefix fields, the payload.
+    /// Room for the header, the prefix fields, the payload up to `tail`.
     buffer: Vec<u8>,
     payload_at: usize,
+    /// The end of the payload: a byte string that is moved rather than copied. Empty or large.
+    tail: Vec<u8>,
     method: u16,
     flags: u8,
     metadata_length: usize,
@@ -72,13 +75,13 @@ impl Link {
     /// # Errors
     /// [`ErrorKind::TooLarge`] or [`ErrorKind::Codec`].
     #[inline]
-    pub(crate) fn prepare<A: serde::Serialize>(
+    pub(crate) fn prepare<A: Arguments>(
         &self,
         method: u16,
         oneway: bool,
         budget: Option<Duration>,
         metadata: &[u8],
-        arguments: &A,
+        arguments: &mut A,
     ) -> Result<Prepared, RpcError> {
         let mut buffer = scratch::take();
         buffer.extend_from_slice(&[0; HEADER]);
@@ -86,13 +89,17 @@ impl Link {
         let prefix = Prefix { total: None, remaining: budget.map(|_| 0), metadata };
         prefix.write(&mut buffer);
         let payload_at = buffer.len();
-        if let Err(error) = payload::encode(arguments, &mut buffer, self.message_limit()) {
-            scratch::give(buffer);
-            return Err(unencodable("the arguments", error));
-        }
+        let tail = match arguments.encode(&mut buffer, self.message_limit()) {
+            Ok(tail) => tail,
+            Err(error) => {
+                scratch::give(buffer);
+                return Err(unencodable("the arguments", error));
+            }
+        };
         Ok(Prepared {
             buffer,
             payload_at,
+            tail,
             method,
             flags: prefix.flags() | if oneway { ONEWAY } else { 0 },
             metadata_length: metadata.len(),
@@ -109,7 +116,7 @@ impl Link {
         header.code = call.method;
         header.flags = call.flags;
         let remaining = call.deadline.map(remaining_nanos);
-        if buffer.len() - call.payload_at > FRAGMENT {
+        if call.is_bulk(buffer.len()) {
             return self.send_bulk(header, remaining, call, buffer);
         }
         header.length = (buffer.len() - HEADER) as u32;
@@ -127,12 +134,20 @@ impl Link {
         &self,
         mut header: Header,
         remaining: Option<u64>,
-        call: &Prepared,
-        data: Vec<u8>,
+        call: &mut Prepared,
+        buffer: Vec<u8>,
     ) -> Option<Blocked> {
         header.flags &= !(DEADLINE | WITH_METADATA);
-        let metadata = data[call.payload_at - call.metadata_length..call.payload_at].to_vec();
-        let bulk = Bulk { header, remaining, metadata, data, skip: call.payload_at };
+        let metadata = buffer[call.payload_at - call.metadata_length..call.payload_at].to_vec();
+        let bulk = if call.tail.is_empty() {
+            let lead = Vec::new();
+            Bulk { header, remaining, metadata, lead, data: buffer, skip: call.payload_at }
+        } else {
+            let lead = buffer[call.payload_at..].to_vec();
+            scratch::give(buffer);
+            let data = std::mem::take(&mut call.tail);
+            Bulk { header, remaining, metadata, lead, data, skip: 0 }
+        };
         self.outbox.send(Message::Bulk(bulk))
     }
 
@@ -222,10 +237,16 @@ pub(crate) fn unencodable(what: &str, error: payload::EncodeError) -> RpcError {
 }
 
 impl Prepared {
+    /// Whether it is sent in fragments; `length` is that of the buffer.
+    #[inline]
+    fn is_bulk(&self, length: usize) -> bool {
+        length - self.payload_at + self.tail.len() > FRAGMENT
+    }
+
     /// The bytes of its arguments, if the server has to hold them while fragments come.
     #[inline]
     pub(crate) fn held_bytes(&self) -> usize {
-        let payload = self.buffer.len() - self.payload_at;
-        if payload > FRAGMENT { payload } else { 0 }
+        let length = self.buffer.len();
+        if self.is_bulk(length) { length - self.payload_at + self.tail.len() } else { 0 }
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::CallOptions;
@@ -14,7 +13,7 @@ use crate::protocol::calls::Answer;
 use crate::protocol::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::protocol::failure::{self, METHOD_ERROR, OK};
 use crate::protocol::hello::{self, Binding, ErrorKindText};
-use crate::wire::{payload, scratch};
+use crate::wire::payload::{Arguments, Returns};
 
 /// A service's methods on one connection, with the options of the calls to come.
 #[derive(Clone, Debug)]
@@ -52,11 +51,11 @@ impl Methods {
 
     /// Encodes a call of the method at `index` in the trait.
     #[inline]
-    pub(crate) fn prepare<A: Serialize>(
+    pub(crate) fn prepare<A: Arguments>(
         &self,
         link: &Link,
         index: u16,
-        arguments: &A,
+        arguments: &mut A,
     ) -> Result<Prepared, RpcError> {
         let Some(method) = self.method(index) else { return Err(self.unusable(link, index)) };
         let Some(Binding::Number(number)) = self.bindings.get(usize::from(index)) else {
@@ -86,15 +85,15 @@ impl Methods {
     }
 
     /// The value, or the error that is not the method's own. `Err(Ok(payload))` is the method's.
-    fn open<T: DeserializeOwned>(
+    fn open<T: Returns>(
         &self,
         link: &Link,
         index: u16,
         answer: Answer,
-    ) -> Result<T, Result<Vec<u8>, RpcError>> {
+    ) -> Result<T::Value, Result<Vec<u8>, RpcError>> {
         let Answer { status, payload } = answer;
         match status {
-            OK => self.decode(link, index, payload).map_err(Err),
+            OK => self.decode::<T>(link, index, payload).map_err(Err),
             METHOD_ERROR => Err(Ok(payload)),
             _ => {
                 let name = self.method(index).map_or("?", MethodDescriptor::name);
@@ -105,15 +104,13 @@ impl Methods {
     }
 
     #[inline]
-    fn decode<T: DeserializeOwned>(
+    fn decode<T: Returns>(
         &self,
         link: &Link,
         index: u16,
         payload: Vec<u8>,
-    ) -> Result<T, RpcError> {
-        let decoded = payload::decode(&payload, &link.settings.limits.decode);
-        scratch::give(payload);
-        decoded.map_err(|error| {
+    ) -> Result<T::Value, RpcError> {
+        T::decode(payload, &link.settings.limits.decode).map_err(|error| {
             let name = self.method(index).map_or("?", MethodDescriptor::name);
             let reason = format!("the result cannot be decoded: {error}");
             RpcError::new(ErrorKind::Codec { reason }, Outcome::Executed)
@@ -123,13 +120,13 @@ impl Methods {
     }
 
     /// What an answer means to a method that cannot fail by itself.
-    pub(crate) fn value<T: DeserializeOwned>(
+    pub(crate) fn value<T: Returns>(
         &self,
         link: &Link,
         index: u16,
         answer: Answer,
-    ) -> Result<T, CallError> {
-        self.open(link, index, answer).map_err(|error| match error {
+    ) -> Result<T::Value, CallError> {
+        self.open::<T>(link, index, answer).map_err(|error| match error {
             Err(error) => error.into(),
             Ok(_) => {
                 let reason = "an error of a method that has none".to_owned();
@@ -140,15 +137,15 @@ impl Methods {
     }
 
     /// What an answer means to a method with an error of its own.
-    pub(crate) fn result<T: DeserializeOwned, E: DeserializeOwned>(
+    pub(crate) fn result<T: Returns, E: DeserializeOwned>(
         &self,
         link: &Link,
         index: u16,
         answer: Answer,
-    ) -> Result<T, CallError<E>> {
-        self.open(link, index, answer).map_err(|error| match error {
+    ) -> Result<T::Value, CallError<E>> {
+        self.open::<T>(link, index, answer).map_err(|error| match error {
             Err(error) => error.into(),
-            Ok(payload) => match self.decode(link, index, payload) {
+            Ok(payload) => match self.decode::<E>(link, index, payload) {
                 Ok(error) => CallError::Method(error),
                 Err(error) => error.into(),
             },

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::blocking::BlockingClient;
@@ -14,6 +13,7 @@ use crate::error::{CallError, ErrorKind, RpcError};
 use crate::protocol::calls::Answer;
 use crate::protocol::descriptor::ServiceDescriptor;
 use crate::transport::Connector;
+use crate::wire::payload::{Arguments, Returns};
 
 /// What a generated asynchronous client stands on.
 #[derive(Clone, Debug)]
@@ -88,15 +88,15 @@ impl Stub {
     /// # Errors
     /// Why there is no value, or the method's own error.
     #[inline]
-    pub fn call<A: Serialize, T: DeserializeOwned>(
+    pub fn call<A: Arguments, T: Returns>(
         &self,
         method: u16,
-        arguments: &A,
-    ) -> impl Future<Output = Result<T, CallError>> + Send + use<'_, A, T> {
+        arguments: &mut A,
+    ) -> impl Future<Output = Result<T::Value, CallError>> + Send + use<'_, A, T> {
         let call = self.start(method, arguments, false);
         async move {
             let answer = self.answer(method, call).await?;
-            self.methods.value(&self.client.shared().link, method, answer)
+            self.methods.value::<T>(&self.client.shared().link, method, answer)
         }
     }
 
@@ -105,15 +105,15 @@ impl Stub {
     /// # Errors
     /// Why there is no value, or the method's own error.
     #[inline]
-    pub fn call_fallible<A: Serialize, T: DeserializeOwned, E: DeserializeOwned>(
+    pub fn call_fallible<A: Arguments, T: Returns, E: DeserializeOwned>(
         &self,
         method: u16,
-        arguments: &A,
-    ) -> impl Future<Output = Result<T, CallError<E>>> + Send + use<'_, A, T, E> {
+        arguments: &mut A,
+    ) -> impl Future<Output = Result<T::Value, CallError<E>>> + Send + use<'_, A, T, E> {
         let call = self.start(method, arguments, false);
         async move {
             let answer = self.answer(method, call).await?;
-            self.methods.result(&self.client.shared().link, method, answer)
+            self.methods.result::<T, E>(&self.client.shared().link, method, answer)
         }
     }
 
@@ -122,10 +122,10 @@ impl Stub {
     /// # Errors
     /// Why it could not be sent.
     #[inline]
-    pub fn send<A: Serialize>(
+    pub fn send<A: Arguments>(
         &self,
         method: u16,
-        arguments: &A,
+        arguments: &mut A,
     ) -> impl Future<Output = Result<(), CallError>> + Send + use<'_, A> {
         let call = self.start(method, arguments, true);
         async move {
@@ -137,10 +137,10 @@ impl Stub {
     }
 
     #[inline]
-    fn start<A: Serialize>(
+    fn start<A: Arguments>(
         &self,
         method: u16,
-        arguments: &A,
+        arguments: &mut A,
         oneway: bool,
     ) -> Result<Call<'_>, RpcError> {
         let shared = self.client.shared();
@@ -235,13 +235,13 @@ impl BlockingStub {
     /// # Errors
     /// Why there is no value.
     #[inline]
-    pub fn call<A: Serialize, T: DeserializeOwned>(
+    pub fn call<A: Arguments, T: Returns>(
         &self,
         method: u16,
-        arguments: &A,
-    ) -> Result<T, CallError> {
+        arguments: &mut A,
+    ) -> Result<T::Value, CallError> {
         let answer = self.answer(method, arguments)?;
-        self.methods.value(self.client.link(), method, answer)
+        self.methods.value::<T>(self.client.link(), method, answer)
     }
 
     /// Calls a method with an error of its own.
@@ -249,13 +249,13 @@ impl BlockingStub {
     /// # Errors
     /// The method's error, or why there is no answer.
     #[inline]
-    pub fn call_fallible<A: Serialize, T: DeserializeOwned, E: DeserializeOwned>(
+    pub fn call_fallible<A: Arguments, T: Returns, E: DeserializeOwned>(
         &self,
         method: u16,
-        arguments: &A,
-    ) -> Result<T, CallError<E>> {
+        arguments: &mut A,
+    ) -> Result<T::Value, CallError<E>> {
         let answer = self.answer(method, arguments)?;
-        self.methods.result(self.client.link(), method, answer)
+        self.methods.result::<T, E>(self.client.link(), method, answer)
     }
 
     /// Calls a method that gives no reply. Done when the call is written.
@@ -263,13 +263,13 @@ impl BlockingStub {
     /// # Errors
     /// Why it could not be written.
     #[inline]
-    pub fn send<A: Serialize>(&self, method: u16, arguments: &A) -> Result<(), CallError> {
+    pub fn send<A: Arguments>(&self, method: u16, arguments: &mut A) -> Result<(), CallError> {
         let prepared = self.methods.prepare(self.client.link(), method, arguments)?;
         self.client.send(prepared).map_err(|error| self.methods.failed(method, error).into())
     }
 
     #[inline]
-    fn answer<A: Serialize>(&self, method: u16, arguments: &A) -> Result<Answer, RpcError> {
+    fn answer<A: Arguments>(&self, method: u16, arguments: &mut A) -> Result<Answer, RpcError> {
         let prepared = self.methods.prepare(self.client.link(), method, arguments)?;
         self.client.call(prepared).map_err(|error| self.methods.failed(method, error))
     }

@@ -22,10 +22,19 @@ pub struct Bulk {
     pub remaining: Option<u64>,
     /// The metadata, encoded.
     pub metadata: Vec<u8>,
-    /// The payload, behind `skip` bytes that are not sent.
+    /// What the payload starts with; short, it goes with the first frame.
+    pub lead: Vec<u8>,
+    /// The rest of the payload, behind `skip` bytes that are not sent.
     pub data: Vec<u8>,
     /// See `data`.
     pub skip: usize,
+}
+
+impl Bulk {
+    /// Bytes of the payload.
+    fn total(&self) -> usize {
+        self.lead.len() + self.data.len() - self.skip
+    }
 }
 
 /// A large message being sent.
@@ -198,7 +207,8 @@ impl Outgoing {
         self.bulk.swap(0, index);
         let Some(sending) = self.bulk.front_mut() else { return };
         let (bulk, left) = (&sending.bulk, sending.bulk.data.len() - sending.framed);
-        let length = left.min(FRAGMENT);
+        let room = if sending.begun { FRAGMENT } else { FRAGMENT - bulk.lead.len().min(FRAGMENT) };
+        let length = left.min(room);
         let mut head = scratch::take();
         if sending.begun {
             let mut header = Header::new(Kind::Data, bulk.header.id);
@@ -206,9 +216,8 @@ impl Outgoing {
             header.flags = if bulk.header.kind == Kind::Reply { ANSWER } else { 0 };
             head.extend_from_slice(&header.to_bytes());
         } else {
-            let total = bulk.data.len() - bulk.skip;
-            self.open += total;
-            first_head(bulk, total, length, &mut head);
+            self.open += bulk.total();
+            first_head(bulk, length, &mut head);
         }
         sending.begun = true;
         sending.framed += length;
@@ -218,8 +227,7 @@ impl Outgoing {
     /// The first large message that has begun, or that may begin now.
     fn next_turn(&self) -> Option<usize> {
         let may_begin = |sending: &Sending| {
-            let total = sending.bulk.data.len() - sending.bulk.skip;
-            self.open == 0 || self.open + total <= self.open_limit
+            self.open == 0 || self.open + sending.bulk.total() <= self.open_limit
         };
         self.bulk.iter().position(|sending| sending.begun || may_begin(sending))
     }
@@ -230,7 +238,7 @@ impl Outgoing {
         if sending.framed < sending.bulk.data.len() {
             self.bulk.push_back(sending);
         } else {
-            self.open -= sending.bulk.data.len() - sending.bulk.skip;
+            self.open -= sending.bulk.total();
             scratch::give(sending.bulk.data);
         }
     }
@@ -244,13 +252,16 @@ fn move_over(to: &mut Vec<u8>, from: &mut Vec<u8>) {
     }
 }
 
-fn first_head(bulk: &Bulk, total: usize, length: usize, head: &mut Vec<u8>) {
-    let prefix =
-        Prefix { total: Some(total as u64), remaining: bulk.remaining, metadata: &bulk.metadata };
+/// The header and fields of a message's first frame, and the lead of its payload; `length` bytes of its
+/// data follow.
+fn first_head(bulk: &Bulk, length: usize, head: &mut Vec<u8>) {
+    let total = Some(bulk.total() as u64);
+    let prefix = Prefix { total, remaining: bulk.remaining, metadata: &bulk.metadata };
     let mut header = bulk.header;
     header.flags |= prefix.flags() | MORE;
     head.extend_from_slice(&header.to_bytes());
     prefix.write(head);
+    head.extend_from_slice(&bulk.lead);
     let body = head.len() - HEADER + length;
     head[..4].copy_from_slice(&(body as u32).to_le_bytes());
 }

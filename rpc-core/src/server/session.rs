@@ -99,30 +99,43 @@ impl Session {
     /// A small reply's frame; a large one is queued instead.
     #[inline]
     fn frame(&self, id: u64, reply: Reply) -> Option<Vec<u8>> {
-        let Reply { mut status, mut data } = reply;
-        if data.len() - HEADER > self.message_limit {
-            (status, data) = self.too_large(data.len() - HEADER);
+        let mut reply = reply;
+        let length = reply.data.len() - HEADER + reply.tail.len();
+        if length > self.message_limit {
+            reply = self.too_large(length);
         }
         let mut header = Header::new(frame::Kind::Reply, id);
-        header.code = status;
-        if data.len() - HEADER > FRAGMENT {
-            let bulk = Bulk { header, remaining: None, metadata: Vec::new(), data, skip: HEADER };
-            self.outbox.queue(Message::Bulk(bulk));
+        header.code = reply.status;
+        if reply.data.len() - HEADER + reply.tail.len() > FRAGMENT {
+            self.outbox.queue(Message::Bulk(bulk(header, reply)));
             return None;
         }
+        let mut data = reply.data;
         header.length = (data.len() - HEADER) as u32;
         data[..HEADER].copy_from_slice(&header.to_bytes());
         Some(data)
     }
 
     #[cold]
-    fn too_large(&self, actual: usize) -> (u16, Vec<u8>) {
+    fn too_large(&self, actual: usize) -> Reply {
         let failure = Failure::not_executed("the result (in bytes)")
             .executed(2)
             .with_limit(self.message_limit as u64, actual as u64);
-        let reply = Reply::failure(Status::TooLarge, &failure);
-        (reply.status, reply.data)
+        Reply::failure(Status::TooLarge, &failure)
     }
+}
+
+/// A reply that is sent in fragments.
+#[cold]
+fn bulk(header: Header, reply: Reply) -> Bulk {
+    let Reply { data, tail, .. } = reply;
+    let metadata = Vec::new();
+    if tail.is_empty() {
+        return Bulk { header, remaining: None, metadata, lead: Vec::new(), data, skip: HEADER };
+    }
+    let lead = data[HEADER..].to_vec();
+    scratch::give(data);
+    Bulk { header, remaining: None, metadata, lead, data: tail, skip: 0 }
 }
 
 /// Runs a handler's code; a panic becomes that call's failure.

@@ -11,11 +11,14 @@ mod access;
 mod decoder;
 mod encoder;
 mod fault;
+mod tail;
 
 use serde::{Deserialize, Serialize};
 
 use decoder::Decoder;
 use encoder::Encoder;
+
+pub use tail::{Arguments, Returns, Taken, WithTail, decode_bytes, encode_tail};
 
 /// Elements that a message may hold beyond one per payload byte.
 ///

@@ -180,11 +180,11 @@ impl<'a> Client<'a> {
             quote!(#ident: #ty)
         });
         let index = index(method);
-        let encoded = method.arguments.iter().map(|argument| shape::encoded(argument, rt));
+        let arguments = shape::arguments(&method.arguments, rt);
         quote_spanned! {at=>
             #(#attributes)*
             pub #asyncness fn #ident(&self #(, #parameters)*) -> #output {
-                let #call = self.stub.#function(#index, &(#(#encoded,)*));
+                let #call = self.stub.#function(#index, #arguments);
                 #call #awaited #returned
             }
         }
@@ -207,12 +207,12 @@ impl<'a> Client<'a> {
             Outcome::Oneway => (quote!(#result<(), #rt::CallError>), quote!(send::<_>), quote!()),
             Outcome::Unit => (quote!(#result<(), #rt::CallError>), quote!(call::<_, ()>), quote!()),
             Outcome::Value(payload) => {
-                let (ty, decoded) = (&payload.ty, outcome::decoded(payload, rt));
+                let (ty, decoded) = (&payload.ty, outcome::taken(payload, rt));
                 let returned = outcome::returned(payload, rt);
                 (quote!(#result<#ty, #rt::CallError>), quote!(call::<_, #decoded>), returned)
             }
             Outcome::Fallible(payload, error) => {
-                let (ty, decoded) = (&payload.ty, outcome::decoded(payload, rt));
+                let (ty, decoded) = (&payload.ty, outcome::taken(payload, rt));
                 let returned = outcome::returned(payload, rt);
                 let output = quote!(#result<#ty, #rt::CallError<#error>>);
                 (output, quote!(call_fallible::<_, #decoded, #error>), returned)

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{derived, index, link, local, outcome, own, place, shape, visibility};
-use crate::model::{Execution, Method, Outcome, Service};
+use crate::model::{Execution, Method, Outcome, Service, Shape};
 
 /// The public type.
 pub(super) fn definition(service: &Service) -> TokenStream {
@@ -103,19 +103,20 @@ fn handling(method: &Method, service: &Service, rt: &TokenStream) -> TokenStream
     let (this, request) = (local("service"), local("request"));
     let at = place(&method.ident);
     let share = quote_spanned!(at=> let #this = ::std::sync::Arc::clone(&self.service););
+    let mutable = takes_bytes(method).then(|| quote_spanned!(at=> mut));
     match method.execution {
         Execution::Future => {
             let body = handler(method, service, &quote!(&*#this), rt);
             quote_spanned!(at=> {
                 #share
-                #rt::Handling::future(#request, |#request| async move { #body })
+                #rt::Handling::future(#request, |#mutable #request| async move { #body })
             })
         }
         Execution::Blocking => {
             let body = handler(method, service, &quote!(&*#this), rt);
             quote_spanned!(at=> {
                 #share
-                #rt::Handling::blocking(#request, move |#request| { #body })
+                #rt::Handling::blocking(#request, move |#mutable #request| { #body })
             })
         }
         Execution::Inline => {
@@ -123,6 +124,13 @@ fn handling(method: &Method, service: &Service, rt: &TokenStream) -> TokenStream
             quote_spanned!(at=> #rt::Handling::inline(#request, |#request| { #body }))
         }
     }
+}
+
+/// Whether the only argument is a string of bytes that is the handler's to keep: then it is taken out of
+/// the request rather than copied.
+fn takes_bytes(method: &Method) -> bool {
+    matches!(&method.arguments[..], [argument] if matches!(argument.shape, Shape::ByteBuf))
+        && !matches!(method.execution, Execution::Inline)
 }
 
 /// Decodes, calls, encodes.
@@ -135,11 +143,16 @@ fn handler(
     let at = place(&method.ident);
     let request = local("request");
     let bindings = method.arguments.iter().map(|argument| own(&argument.ident));
-    let types = method.arguments.iter().map(|argument| shape::decoded(argument, rt));
     let call = call(method, service, this, rt);
     let reply = reply(method, &call, rt);
+    let arguments = if takes_bytes(method) {
+        quote_spanned!(at=> (#rt::ByteBuf::from(#request.take_bytes()?),))
+    } else {
+        let types = method.arguments.iter().map(|argument| shape::decoded(argument, rt));
+        quote_spanned!(at=> #request.arguments::<(#(#types,)*)>()?)
+    };
     quote_spanned! {at=>
-        let (#(#bindings,)*) = #request.arguments::<(#(#types,)*)>()?;
+        let (#(#bindings,)*) = #arguments;
         #reply
     }
 }
@@ -165,16 +178,16 @@ fn reply(method: &Method, call: &TokenStream, rt: &TokenStream) -> TokenStream {
         Outcome::Oneway => quote_spanned!(at=> #call; #rt::Reply::none()),
         Outcome::Unit => quote_spanned!(at=> #call; #rt::Reply::value(&())),
         Outcome::Value(payload) => {
-            let encoded = outcome::encoded(payload, &value, rt);
-            quote_spanned!(at=> let #value = #call; #rt::Reply::value(#encoded))
+            let reply = outcome::reply(payload, &value, rt);
+            quote_spanned!(at=> let #value = #call; #reply)
         }
         Outcome::Fallible(payload, failure) => {
-            let encoded = outcome::encoded(payload, &value, rt);
+            let reply = outcome::reply(payload, &value, rt);
             let at_failure = place(failure);
             let failed = quote_spanned!(at_failure=> &#error);
             quote_spanned! {at=>
                 match #call {
-                    ::core::result::Result::Ok(#value) => #rt::Reply::value(#encoded),
+                    ::core::result::Result::Ok(#value) => #reply,
                     ::core::result::Result::Err(#error) => #rt::Reply::error(#failed),
                 }
             }

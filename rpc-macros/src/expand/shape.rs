@@ -1,4 +1,4 @@
-//! The three faces of an argument: what the server decodes, what the handler gets, what a client
+//! The faces of an argument: what the server decodes, what the handler gets, what a client
 //! encodes.
 
 use super::{own, place};
@@ -55,4 +55,18 @@ pub(super) fn encoded(argument: &Argument, rt: &TokenStream) -> TokenStream {
         Shape::OptionByteBuf => quote!(#name.map(#rt::ByteBuf::from)),
         Shape::CowBytes => quote!(#rt::Bytes::new(&#name)),
     }
+}
+
+/// What a client passes on: the arguments as a tuple, of which a string of bytes at the end is moved
+/// rather than copied.
+pub(super) fn arguments(arguments: &[Argument], rt: &TokenStream) -> TokenStream {
+    if let [others @ .., last] = arguments
+        && matches!(last.shape, Shape::ByteBuf)
+    {
+        let (others, tail) =
+            (others.iter().map(|argument| encoded(argument, rt)), own(&last.ident));
+        return quote!(&mut #rt::WithTail { others: (#(#others,)*), tail: #tail });
+    }
+    let encoded = arguments.iter().map(|argument| encoded(argument, rt));
+    quote!(&mut (#(#encoded,)*))
 }
