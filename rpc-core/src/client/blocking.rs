@@ -19,7 +19,7 @@ use crate::connection::outbox::{Blocked, Message, Outbox};
 use crate::connection::source::{Filled, Source, ended, stalled};
 use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::limits::Settings;
-use crate::protocol::calls::{Answer, NotBegun};
+use crate::protocol::calls::{Answer, NotBegun, Ticket};
 use crate::protocol::hello::Hello;
 use crate::protocol::incoming::Incoming;
 use crate::transport::{Connector, Peer, Transport};
@@ -173,7 +173,22 @@ impl<'a> Turn<'a> {
     }
 
     /// Waits for the call's turn and begins it.
+    #[inline]
     fn begin(&mut self, call: &Prepared) -> Result<u64, RpcError> {
+        let mut place = None;
+        let begun = self.wait_for_turn(call, &mut place);
+        if let Some(ticket) = place {
+            let next = self.shared.link.calls().leave_line(ticket);
+            next.into_iter().for_each(Waker::wake);
+        }
+        begun
+    }
+
+    fn wait_for_turn(
+        &mut self,
+        call: &Prepared,
+        place: &mut Option<Ticket>,
+    ) -> Result<u64, RpcError> {
         let link = &self.shared.link;
         loop {
             if !link.outbox.is_full(self.waker) {
@@ -183,12 +198,12 @@ impl<'a> Turn<'a> {
                     Err(NotBegun::Closed(error)) => {
                         return Err(error.with_outcome(Outcome::NotExecuted));
                     }
-                    Err(NotBegun::Full) => calls.wait_for_room(self.waker),
+                    Err(NotBegun::Full) => {
+                        calls.wait_in_line(place, self.waker, call.held_bytes());
+                    }
                 }
             }
             if is_over(call.deadline) {
-                let next = link.calls().leave_room(self.waker);
-                next.into_iter().for_each(Waker::wake);
                 return Err(link.deadline_exceeded(call.budget));
             }
             self.step(call.deadline);

@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 use crate::client::Shared;
 use crate::client::link::Prepared;
 use crate::error::{Outcome, RpcError};
-use crate::protocol::calls::{Answer, NotBegun};
+use crate::protocol::calls::{Answer, NotBegun, Ticket};
 
 /// A call under way. Resolves to the answer, still encoded.
 ///
@@ -30,8 +30,8 @@ enum Stage {
     Queued {
         /// Set only where there is something to wait for and a deadline.
         timer: Option<Pin<Box<Sleep>>>,
-        /// Remembered by those it waits for.
-        waker: Option<Waker>,
+        /// Where it waits for a place among the calls in flight.
+        place: Option<Ticket>,
     },
     Sent(u64),
     Done,
@@ -39,7 +39,7 @@ enum Stage {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, prepared: Prepared, oneway: bool) -> Self {
-        let stage = Stage::Queued { timer: None, waker: None };
+        let stage = Stage::Queued { timer: None, place: None };
         Self { shared, prepared, oneway, stage }
     }
 
@@ -51,13 +51,16 @@ impl<'a> Call<'a> {
         }
         let deadline = self.prepared.deadline;
         let begun = {
+            let bytes = self.prepared.held_bytes();
             let mut calls = link.calls();
-            let begun = calls.begin(deadline, self.prepared.held_bytes());
-            match (&begun, deadline) {
-                (Ok(_), Some(deadline)) if !self.oneway && calls.watch(deadline) => {
+            let begun = calls.begin(deadline, bytes);
+            match (&begun, deadline, &mut self.stage) {
+                (Ok(_), Some(deadline), _) if !self.oneway && calls.watch(deadline) => {
                     self.shared.nudge.nudge();
                 }
-                (Err(NotBegun::Full), _) => calls.wait_for_room(cx.waker()),
+                (Err(NotBegun::Full), _, Stage::Queued { place, .. }) => {
+                    calls.wait_in_line(place, cx.waker(), bytes);
+                }
                 _ => {}
             }
             begun
@@ -80,13 +83,22 @@ impl<'a> Call<'a> {
 
     /// It is not its turn yet; is its time up?
     fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, RpcError>> {
-        let Stage::Queued { timer, waker } = &mut self.stage else { return Poll::Pending };
-        *waker = Some(cx.waker().clone());
+        let Stage::Queued { timer, .. } = &mut self.stage else { return Poll::Pending };
         let Some(deadline) = self.prepared.deadline else { return Poll::Pending };
         let timer =
             timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
         std::task::ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(self.shared.link.deadline_exceeded(self.prepared.budget)))
+    }
+
+    /// Its turn has come, or it no longer waits for it.
+    fn leave_line(&mut self) {
+        if let Stage::Queued { place, .. } = &mut self.stage
+            && let Some(ticket) = place.take()
+        {
+            let next = self.shared.link.calls().leave_line(ticket);
+            next.into_iter().for_each(Waker::wake);
+        }
     }
 
     /// Gives up a call that was sent.
@@ -120,7 +132,9 @@ impl Future for Call<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Stage::Queued { .. } = this.stage {
-            let id = match std::task::ready!(this.poll_turn(cx)) {
+            let turn = std::task::ready!(this.poll_turn(cx));
+            this.leave_line();
+            let id = match turn {
                 Ok(id) => id,
                 Err(error) => {
                     this.stage = Stage::Done;
@@ -144,18 +158,10 @@ impl Future for Call<'_> {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        match &mut self.stage {
+        match self.stage {
             Stage::Done => {}
-            Stage::Sent(id) => {
-                let id = *id;
-                self.abandon(id);
-            }
-            Stage::Queued { waker, .. } => {
-                if let Some(waker) = waker.take() {
-                    let next = self.shared.link.calls().leave_room(&waker);
-                    next.into_iter().for_each(Waker::wake);
-                }
-            }
+            Stage::Sent(id) => self.abandon(id),
+            Stage::Queued { .. } => self.leave_line(),
         }
     }
 }

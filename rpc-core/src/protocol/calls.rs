@@ -40,8 +40,13 @@ pub struct Answer {
 /// What became of a reply.
 #[derive(Debug)]
 pub enum Answered {
-    /// Someone waits for it; to be woken when the table is unlocked.
-    Awaited(Option<Waker>),
+    /// It is here for whoever waits for it; both are to be woken when the table is unlocked.
+    Awaited {
+        /// The one who waits for the answer.
+        waiter: Option<Waker>,
+        /// The one who waits for room.
+        next: Option<Waker>,
+    },
     /// Its call was given up before; whoever waits for room is to be woken.
     Late(Option<Waker>),
     /// No such call is unanswered.
@@ -61,10 +66,24 @@ pub struct Calls {
     held_limit: usize,
     /// The next deadline that someone has to watch for. May be that of a call already answered.
     earliest: Option<Instant>,
-    /// Those who wait for a slot, the first come first.
-    room: VecDeque<Waker>,
+    /// Those who wait for room, the first come first: by ascending ticket.
+    line: VecDeque<InLine>,
+    tickets: u64,
     closed: Option<RpcError>,
     late: u64,
+}
+
+/// A place in the line of those who wait for room. Whoever has one gives it back to
+/// [`leave_line`](Calls::leave_line), whether its turn came or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+#[derive(Debug)]
+struct InLine {
+    ticket: Ticket,
+    /// Of its large arguments.
+    bytes: usize,
+    waker: Waker,
 }
 
 #[derive(Debug)]
@@ -106,14 +125,16 @@ impl Calls {
             held: 0,
             held_limit,
             earliest: None,
-            room: VecDeque::new(),
+            line: VecDeque::new(),
+            tickets: 0,
             closed: None,
             late: 0,
         }
     }
 
-    /// Begins a call with large arguments of `bytes` (0 for small ones) and gives its id. Every id that is given must come to [`poll`](Self::poll) giving
-    /// an answer, or to [`abandon`](Self::abandon).
+    /// Begins a call with large arguments of `bytes` (0 for small ones) and gives its id. Every id that
+    /// is given must come to [`poll`](Self::poll) giving an answer, to [`abandon`](Self::abandon), or to
+    /// [`forget`](Self::forget).
     ///
     /// # Errors
     /// [`NotBegun`].
@@ -122,8 +143,7 @@ impl Calls {
         if let Some(error) = &self.closed {
             return Err(NotBegun::Closed(error.clone()));
         }
-        let too_much = bytes > 0 && self.held > 0 && self.held + bytes > self.held_limit;
-        if self.unanswered >= self.limit || too_much {
+        if !self.has_room(bytes) {
             return Err(NotBegun::Full);
         }
         self.unanswered += 1;
@@ -139,17 +159,28 @@ impl Calls {
         Ok(id)
     }
 
-    /// Remembers someone to be woken when a slot is free.
-    pub fn wait_for_room(&mut self, waker: &Waker) {
-        if !self.room.iter().any(|other| other.will_wake(waker)) {
-            self.room.push_back(waker.clone());
+    /// Gets in line, or stays there, to be woken when there may be room for `bytes`. A place in line is
+    /// kept until it is left, so that whoever finds the room taken again goes before those behind.
+    pub fn wait_in_line(&mut self, place: &mut Option<Ticket>, waker: &Waker, bytes: usize) {
+        let ticket = *place.get_or_insert_with(|| {
+            self.tickets += 1;
+            Ticket(self.tickets)
+        });
+        match self.line.binary_search_by_key(&ticket, |other| other.ticket) {
+            Ok(index) => self.line[index].waker.clone_from(waker),
+            Err(index) => {
+                self.line.insert(index, InLine { ticket, bytes, waker: waker.clone() });
+            }
         }
     }
 
-    /// Says that someone who was in line for room has gone: whoever is next gets its turn.
-    pub fn leave_room(&mut self, waker: &Waker) -> Option<Waker> {
-        self.room.retain(|other| !other.will_wake(waker));
-        if self.unanswered < self.limit { self.room.pop_front() } else { None }
+    /// Leaves the line, because its call has begun or because it has gone: whoever is next gets its
+    /// turn.
+    pub fn leave_line(&mut self, ticket: Ticket) -> Option<Waker> {
+        if let Ok(index) = self.line.binary_search_by_key(&ticket, |other| other.ticket) {
+            self.line.remove(index);
+        }
+        self.next_in_line()
     }
 
     /// Takes in a reply.
@@ -162,13 +193,14 @@ impl Calls {
                 slot.state = State::Answered(Answer { status, payload: owned(payload) });
                 self.held -= std::mem::take(&mut slot.bytes);
                 self.unanswered -= 1;
-                Answered::Awaited(waker)
+                Answered::Awaited { waiter: waker, next: self.next_in_line() }
             }
             State::Abandoned => {
                 self.held -= std::mem::take(&mut slot.bytes);
                 self.late += 1;
                 self.unanswered -= 1;
-                Answered::Late(self.release(id))
+                self.release(id);
+                Answered::Late(self.next_in_line())
             }
             State::Free | State::Answered(_) => Answered::Unknown,
         }
@@ -186,9 +218,9 @@ impl Calls {
         let slot = self.slot(id)?;
         match &mut slot.state {
             State::Waiting(_) if closed => {
-                let next = self.release(id);
+                self.release(id);
                 let error = self.closed.clone()?;
-                Some((Err(error.with_outcome(Outcome::MaybeExecuted)), next))
+                Some((Err(error.with_outcome(Outcome::MaybeExecuted)), None))
             }
             State::Waiting(remembered) => {
                 match remembered {
@@ -197,30 +229,36 @@ impl Calls {
                 }
                 None
             }
-            _ => {
-                let State::Answered(answer) = std::mem::replace(&mut slot.state, State::Free)
-                else {
-                    return None;
-                };
-                Some((Ok(answer), self.release(id)))
+            State::Answered(answer) => {
+                let Answer { status, payload } = answer;
+                let answer = Answer { status: *status, payload: std::mem::take(payload) };
+                Some((Ok(answer), self.release_answered(id)))
             }
+            State::Free | State::Abandoned => None,
         }
     }
 
     /// Gives up a call. `true` if the server is to be told; then its slot stays taken until the server
-    /// answers.
+    /// answers. A call that has ended, or was given up before, is left as it is.
     pub fn abandon(&mut self, id: u64) -> (bool, Option<Waker>) {
         let open = self.closed.is_none();
         let Some(slot) = self.slot(id) else { return (false, None) };
-        if open && matches!(slot.state, State::Waiting(_)) {
-            slot.state = State::Abandoned;
-            return (true, None);
+        match slot.state {
+            State::Waiting(_) if open => {
+                slot.state = State::Abandoned;
+                (true, None)
+            }
+            State::Waiting(_) => {
+                self.release(id);
+                (false, None)
+            }
+            State::Answered(_) => {
+                // Its answer came after all; nobody will look at it.
+                self.late += 1;
+                (false, self.release_answered(id))
+            }
+            State::Free | State::Abandoned => (false, None),
         }
-        if matches!(slot.state, State::Answered(_)) {
-            // Its answer came after all; nobody will look at it.
-            self.late += 1;
-        }
-        (false, self.release(id))
     }
 
     /// Ends a call that needs no answer, or that was never sent.
@@ -229,7 +267,8 @@ impl Calls {
         let bytes = std::mem::take(&mut slot.bytes);
         self.held -= bytes;
         self.unanswered -= 1;
-        self.release(id)
+        self.release(id);
+        self.next_in_line()
     }
 
     /// Watches for this deadline; `true` if no earlier one was watched for, so that a timer has to be
@@ -271,7 +310,7 @@ impl Calls {
             return;
         }
         self.closed = Some(error);
-        wakers.extend(self.room.drain(..));
+        wakers.extend(self.line.drain(..).map(|waiting| waiting.waker));
         for slot in &mut self.slots {
             if let State::Waiting(waker) = &mut slot.state {
                 wakers.extend(waker.take());
@@ -294,12 +333,37 @@ impl Calls {
         self.late
     }
 
-    /// Someone who waits for an answer, to be asked to read in place of whoever did.
+    /// Someone who waits, to be asked to read in place of whoever did: for an answer, or else for room,
+    /// which only an answer makes.
     pub fn any_waiting(&mut self) -> Option<Waker> {
-        self.slots.iter().find_map(|slot| match &slot.state {
-            State::Waiting(Some(waker)) => Some(waker.clone()),
+        let waiting = self.slots.iter().find_map(|slot| match &slot.state {
+            State::Waiting(Some(waker)) => Some(waker),
             _ => None,
-        })
+        });
+        waiting.or_else(|| self.line.front().map(|waiting| &waiting.waker)).cloned()
+    }
+
+    #[inline]
+    fn has_room(&self, bytes: usize) -> bool {
+        self.unanswered < self.limit
+            && (bytes == 0 || self.held == 0 || self.held + bytes <= self.held_limit)
+            && !self.is_out_of_slots()
+    }
+
+    /// Whether so many answers wait to be looked at that no further call can be told from them.
+    #[inline]
+    fn is_out_of_slots(&self) -> bool {
+        self.free.is_empty() && self.slots.len() > usize::from(u16::MAX)
+    }
+
+    /// Takes the first for whom there is room out of the line.
+    #[inline]
+    fn next_in_line(&mut self) -> Option<Waker> {
+        if self.line.is_empty() || !self.has_room(0) {
+            return None;
+        }
+        let index = self.line.iter().position(|waiting| self.has_room(waiting.bytes))?;
+        self.line.remove(index).map(|waiting| waiting.waker)
     }
 
     #[inline]
@@ -308,13 +372,19 @@ impl Calls {
         self.slots.get_mut(place).filter(|slot| slot.id == id)
     }
 
-    /// Frees the slot of `id`, and gives who waits for one.
     #[inline]
-    fn release(&mut self, id: u64) -> Option<Waker> {
+    fn release(&mut self, id: u64) {
         let place = (id & ((1 << SLOT_BITS) - 1)) as u16;
         self.slots[usize::from(place)].state = State::Free;
         self.free.push(place);
-        self.room.pop_front()
+    }
+
+    /// Frees a slot that no longer counted against the limit, and gives who waited for just that.
+    #[inline]
+    fn release_answered(&mut self, id: u64) -> Option<Waker> {
+        let was_out_of_slots = self.is_out_of_slots();
+        self.release(id);
+        if was_out_of_slots { self.next_in_line() } else { None }
     }
 }
 

@@ -10,9 +10,9 @@ use crate::wire::frame::{
 };
 use crate::wire::scratch;
 
-/// The receive buffer, in bytes: any frame but a long `Hello` fits. Pages that are never reached cost
-/// nothing.
-const BUFFER: usize = HEADER + BODY;
+/// The receive buffer, in bytes; it grows for a longer frame. What is read ahead of a large message's
+/// pieces has to be copied, so it is not larger.
+const BUFFER: usize = 32 << 10;
 
 /// What has come.
 #[derive(Debug)]
@@ -166,7 +166,10 @@ impl Incoming {
         if self.start == self.buffer.len() {
             self.buffer.clear();
             self.start = 0;
-            self.buffer.shrink_to(BUFFER);
+            if self.buffer.capacity() > HEADER + BODY {
+                // A long `Hello` made it grow.
+                self.buffer.shrink_to(BUFFER);
+            }
         } else if self.start > 0 {
             self.buffer.drain(..self.start);
             self.start = 0;

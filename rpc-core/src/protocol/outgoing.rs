@@ -7,8 +7,12 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use crate::wire::frame::{ANSWER, FRAGMENT, HEADER, Header, Kind, MORE, Prefix};
+use crate::wire::frame::{ANSWER, FRAGMENT, HEADER, Header, Kind, MORE, PIECE, Prefix};
 use crate::wire::scratch;
+
+/// Bytes of a large message's data in its first frame. That frame is received into a buffer and copied;
+/// the others are received where they belong.
+const FIRST: usize = 4 << 10;
 
 /// Slices given to one write: small frames, and one fragment with its header.
 const SLICES: usize = 3;
@@ -57,6 +61,8 @@ pub struct Outgoing {
     bulk: VecDeque<Sending>,
     /// The fragment behind `current`: of the front of `bulk`, up to its `framed`.
     fragment: Option<Fragment>,
+    /// Whether nothing else was sent since the last fragment.
+    alone: bool,
     /// Bytes of large messages that have begun and not ended.
     open: usize,
     /// The most that may be open, from the peer's `Hello`. Invariant kept unless one message alone is
@@ -84,6 +90,7 @@ impl Outgoing {
             small: Vec::new(),
             bulk: VecDeque::new(),
             fragment: None,
+            alone: true,
             open: 0,
             open_limit,
         }
@@ -188,6 +195,7 @@ impl Outgoing {
         if self.fragment.as_ref().is_some_and(|fragment| fragment.written > 0) {
             return;
         }
+        self.alone &= self.current.is_empty() && self.urgent.is_empty() && self.small.is_empty();
         if self.current.is_empty() {
             std::mem::swap(&mut self.current, &mut self.urgent);
         }
@@ -205,10 +213,14 @@ impl Outgoing {
     fn begin_fragment(&mut self) {
         let Some(index) = self.next_turn() else { return };
         self.bulk.swap(0, index);
+        let alone = std::mem::replace(&mut self.alone, true) && self.bulk.len() == 1;
         let Some(sending) = self.bulk.front_mut() else { return };
         let (bulk, left) = (&sending.bulk, sending.bulk.data.len() - sending.framed);
-        let room = if sending.begun { FRAGMENT } else { FRAGMENT - bulk.lead.len().min(FRAGMENT) };
-        let length = left.min(room);
+        let length = left.min(match (sending.begun, alone) {
+            (false, _) => FIRST,
+            (true, false) => FRAGMENT,
+            (true, true) => PIECE,
+        });
         let mut head = scratch::take();
         if sending.begun {
             let mut header = Header::new(Kind::Data, bulk.header.id);

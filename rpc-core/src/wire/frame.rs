@@ -18,13 +18,18 @@ pub const HEADER: usize = 16;
 /// can be mistaken for this one.
 pub const PREFACE: [u8; 8] = *b"\x89ipcall\n";
 
-/// The largest piece of payload in one frame, in bytes; what is longer goes in several frames.
+/// The longest payload that goes in one frame, in bytes; what is longer goes in several.
 pub const FRAGMENT: usize = 64 << 10;
+
+/// The largest body of a `Data` frame, in bytes. Only a message that has the connection to itself
+/// should go in pieces of more than [`FRAGMENT`]: whatever is sent meanwhile waits for a piece to end.
+pub const PIECE: usize = 256 << 10;
 
 /// The largest metadata of a call, encoded, in bytes.
 pub const METADATA: usize = 16 << 10;
 
-/// The largest body of a frame other than `Hello`, in bytes: a fragment and all optional fields.
+/// The largest body of a frame other than `Hello` and `Data`, in bytes: a payload and all optional
+/// fields.
 pub const BODY: usize = FRAGMENT + 8 + 8 + 4 + METADATA;
 
 /// The largest body of a `Hello`, in bytes.
@@ -135,7 +140,11 @@ impl Header {
         if flags & !allowed_flags(kind) != 0 {
             return Err(BadFrame::Flags { kind, flags });
         }
-        let limit = if kind == Kind::Hello { HELLO_BODY } else { BODY };
+        let limit = match kind {
+            Kind::Hello => HELLO_BODY,
+            Kind::Data => PIECE,
+            _ => BODY,
+        };
         if length as usize > limit {
             return Err(BadFrame::Length { kind, length, limit });
         }
@@ -294,7 +303,7 @@ mod tests {
         let error = Header::from_bytes(&header.to_bytes()).expect_err("too long");
         assert_eq!(
             error.to_string(),
-            format!("a Data frame of 4294967295 bytes, and the limit is {BODY}")
+            format!("a Data frame of 4294967295 bytes, and the limit is {PIECE}")
         );
     }
 
