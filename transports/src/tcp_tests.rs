@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::net::{Shutdown, TcpStream};
 
+use nix::sys::socket::sockopt::Linger;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, socket};
 
 use super::*;
@@ -69,7 +70,7 @@ fn a_reset_that_the_writer_meets_is_no_orderly_end_for_the_reader() {
     let mut ends = connect(&Address(address)).unwrap();
     let (server, _) = listener.accept().unwrap();
     let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-    setsockopt(&server, nix::sys::socket::sockopt::Linger, &linger).unwrap();
+    setsockopt(&server, Linger, &linger).unwrap();
     drop(server);
     let write = loop {
         if let Err(error) = ends.writer.try_write(&[IoSlice::new(b"x")]) {

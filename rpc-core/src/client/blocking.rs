@@ -206,6 +206,7 @@ impl<'a> Turn<'a> {
             if is_over(call.deadline) {
                 return Err(link.deadline_exceeded(call.budget));
             }
+            self.take_roles();
             self.step(call.deadline);
         }
     }
@@ -222,7 +223,13 @@ impl<'a> Turn<'a> {
     fn answer(&mut self, id: u64, call: &Prepared) -> Result<Answer, RpcError> {
         let link = &self.shared.link;
         loop {
-            if let Some((answer, next)) = link.calls().poll(id, self.waker) {
+            self.take_roles();
+            let taken = match self.source {
+                // Nobody else can find the answer.
+                Some(_) => link.calls().take(id),
+                None => link.calls().poll(id, self.waker),
+            };
+            if let Some((answer, next)) = taken {
                 next.into_iter().for_each(Waker::wake);
                 return answer;
             }
@@ -240,14 +247,19 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Waits once: with the roles that are free, or for whoever has them.
-    fn step(&mut self, deadline: Option<Instant>) {
-        let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        if self.source.is_none() || self.blocked.is_none() {
+    /// Takes the roles that are free.
+    #[inline]
+    fn take_roles(&mut self) {
+        if self.source.is_none() {
             let mut roles = self.shared.roles();
-            self.source = self.source.take().or_else(|| roles.source.take());
+            self.source = roles.source.take();
             self.blocked = self.blocked.take().or_else(|| roles.blocked.take());
         }
+    }
+
+    /// Waits once: with the roles that this thread has, or for whoever has them.
+    fn step(&mut self, deadline: Option<Instant>) {
+        let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if self.source.is_none() && self.blocked.is_none() {
             match timeout {
                 Some(timeout) => thread::park_timeout(timeout),

@@ -172,7 +172,9 @@ impl Link {
         while let Some(event) = source.next_event().map_err(|violation| violated(&violation))? {
             match event {
                 Event::Reply { id, status, payload } => match calls.answer(id, status, payload) {
-                    Answered::Awaited { waiter, next } => wakers.extend(waiter.into_iter().chain(next)),
+                    Answered::Awaited { waiter, next } => {
+                        wakers.extend(waiter.into_iter().chain(next))
+                    }
                     Answered::Late(next) => wakers.extend(next),
                     Answered::Unknown => {
                         return Err(broken(format!("a reply to {id}, which is not in flight")));

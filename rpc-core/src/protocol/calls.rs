@@ -37,6 +37,9 @@ pub struct Answer {
     pub payload: Vec<u8>,
 }
 
+/// How a call ended, and someone else to be woken when the table is unlocked.
+pub type Taken = (Result<Answer, RpcError>, Option<Waker>);
+
 /// What became of a reply.
 #[derive(Debug)]
 pub enum Answered {
@@ -209,32 +212,34 @@ impl Calls {
     /// The answer, if it is here, and someone else to be woken; else `waker` is remembered. An answer
     /// that came before the connection ended is still given out.
     #[inline]
-    pub fn poll(
-        &mut self,
-        id: u64,
-        waker: &Waker,
-    ) -> Option<(Result<Answer, RpcError>, Option<Waker>)> {
+    pub fn poll(&mut self, id: u64, waker: &Waker) -> Option<Taken> {
+        let taken = self.take(id);
+        if taken.is_none()
+            && let Some(Slot { state: State::Waiting(remembered), .. }) = self.slot(id)
+            && !remembered.as_ref().is_some_and(|old| old.will_wake(waker))
+        {
+            *remembered = Some(waker.clone());
+        }
+        taken
+    }
+
+    /// The same for whoever need not be woken.
+    #[inline]
+    pub fn take(&mut self, id: u64) -> Option<Taken> {
         let closed = self.closed.is_some();
         let slot = self.slot(id)?;
         match &mut slot.state {
-            State::Waiting(_) if closed => {
-                self.release(id);
-                let error = self.closed.clone()?;
-                Some((Err(error.with_outcome(Outcome::MaybeExecuted)), None))
-            }
-            State::Waiting(remembered) => {
-                match remembered {
-                    Some(old) if old.will_wake(waker) => {}
-                    _ => *remembered = Some(waker.clone()),
-                }
-                None
-            }
             State::Answered(answer) => {
                 let Answer { status, payload } = answer;
                 let answer = Answer { status: *status, payload: std::mem::take(payload) };
                 Some((Ok(answer), self.release_answered(id)))
             }
-            State::Free | State::Abandoned => None,
+            State::Waiting(_) if closed => {
+                self.release(id);
+                let error = self.closed.clone()?;
+                Some((Err(error.with_outcome(Outcome::MaybeExecuted)), None))
+            }
+            State::Waiting(_) | State::Free | State::Abandoned => None,
         }
     }
 
@@ -399,3 +404,11 @@ fn owned(payload: Payload<'_>) -> Vec<u8> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "calls_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "calls_line_tests.rs"]
+mod line_tests;

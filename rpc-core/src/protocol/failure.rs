@@ -120,3 +120,7 @@ fn kind(status: Status, failure: Failure, method: &str) -> ErrorKind {
         Status::BadArguments | Status::BadResult => ErrorKind::Codec { reason: text },
     }
 }
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod tests;

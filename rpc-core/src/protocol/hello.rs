@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ErrorKind, RpcError};
 use crate::limits::Limits;
 use crate::protocol::descriptor::ServiceDescriptor;
-use crate::wire::frame::{HEADER, HELLO_BODY, Header, Kind, PREFACE};
+use crate::wire::frame::{FRAGMENT, HEADER, HELLO_BODY, Header, Kind, PREFACE};
 use crate::wire::payload::{self, DecodeLimits};
 use crate::wire::shape;
 
@@ -67,7 +67,7 @@ impl Hello {
     ) -> Self {
         Self {
             version: VERSION,
-            message_limit: limits.message as u64,
+            message_limit: message_limit(limits.message as u64, limits.held_bytes as u64),
             held_limit: limits.held_bytes as u64,
             calls_in_flight: limits.calls_in_flight,
             token: token.unwrap_or_default().to_vec(),
@@ -92,7 +92,7 @@ impl Hello {
         Ok(bytes)
     }
 
-    /// Reads the frame's body.
+    /// Reads the frame's body. A `message_limit` above what the peer can hold is lowered to that.
     ///
     /// # Errors
     /// [`ErrorKind::ProtocolViolation`] for what is not a `Hello`, [`ErrorKind::Refused`] for another
@@ -106,11 +106,17 @@ impl Hello {
             let reason = format!("the peer speaks version {version} of the protocol, we {VERSION}");
             return Err(RpcError::not_executed(ErrorKind::Refused { reason }));
         }
-        payload::decode(body, &limits).map_err(|error| {
+        let hello: Self = payload::decode(body, &limits).map_err(|error| {
             let reason = format!("the peer's hello cannot be read: {error}");
             RpcError::not_executed(ErrorKind::ProtocolViolation { reason })
-        })
+        })?;
+        Ok(Self { message_limit: message_limit(hello.message_limit, hello.held_limit), ..hello })
     }
+}
+
+/// The largest message that is really taken: one in fragments has to be held while they come.
+fn message_limit(announced: u64, held_limit: u64) -> u64 {
+    announced.min(held_limit.max(FRAGMENT as u64))
 }
 
 fn announce(service: &ServiceDescriptor) -> ServiceHello {
@@ -188,3 +194,7 @@ pub fn bind(service: &ServiceDescriptor, theirs: &Hello) -> Result<Vec<Binding>,
     }
     Ok(bindings)
 }
+
+#[cfg(test)]
+#[path = "hello_tests.rs"]
+mod tests;

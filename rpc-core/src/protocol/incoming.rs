@@ -6,7 +6,7 @@
 //! in between. What the peer can make this hold is bounded by `held_bytes`, known to it from `Hello`.
 
 use crate::wire::frame::{
-    ANSWER, BODY, BadFrame, HEADER, Header, Kind, MORE, ONEWAY, PREFACE, Prefix,
+    ANSWER, BODY, BadFrame, FRAGMENT, HEADER, Header, Kind, MORE, ONEWAY, PREFACE, Prefix,
 };
 use crate::wire::scratch;
 
@@ -84,7 +84,13 @@ pub enum Violation {
     /// Something is not a frame.
     #[error(transparent)]
     Frame(#[from] BadFrame),
-    /// A message is announced that is larger than allowed.
+    /// Something comes before the `Hello`.
+    #[error("a {kind:?} frame before the hello")]
+    Early {
+        /// What comes.
+        kind: Kind,
+    },
+    /// A message is sent or announced that is larger than allowed.
     #[error("a message of {total} bytes, and the limit is {limit}")]
     Message {
         /// Its length, in bytes.
@@ -124,13 +130,21 @@ struct Partial {
     data: Vec<u8>,
 }
 
+/// How far the peer has introduced itself. Before its `Hello` nothing is held for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Preface,
+    Hello,
+    Open,
+}
+
 /// Turns bytes into events.
 #[derive(Debug)]
 pub struct Incoming {
     /// Received bytes; those before `start` are used up.
     buffer: Vec<u8>,
     start: usize,
-    preface_seen: bool,
+    stage: Stage,
     /// Large messages under way. Few, so a list.
     partials: Vec<Partial>,
     /// The partial message, and the bytes of its current fragment that are still to come. While some
@@ -146,7 +160,7 @@ impl Incoming {
         Self {
             buffer: Vec::with_capacity(BUFFER),
             start: 0,
-            preface_seen: false,
+            stage: Stage::Preface,
             partials: Vec::new(),
             direct: None,
             message_limit,
@@ -201,12 +215,15 @@ impl Incoming {
                     None => continue,
                 }
             }
-            if !self.preface_seen {
+            if self.stage == Stage::Preface {
                 return self.preface();
             }
             let rest = &self.buffer[self.start..];
             let Some(head) = rest.first_chunk::<HEADER>() else { return Ok(None) };
             let header = Header::from_bytes(head)?;
+            if self.stage == Stage::Hello {
+                self.first_frame(header.kind)?;
+            }
             if header.kind == Kind::Data {
                 self.begin_fragment(header)?;
                 continue;
@@ -221,7 +238,8 @@ impl Incoming {
                 self.begin_message(header, body_start, end)?;
                 continue;
             }
-            return whole_frame(header, &self.buffer[body_start..end]).map(Some);
+            return whole_frame(header, &self.buffer[body_start..end], self.message_limit)
+                .map(Some);
         }
     }
 
@@ -238,16 +256,26 @@ impl Incoming {
         if *first != PREFACE {
             return Err(Violation::Preface(*first));
         }
-        self.preface_seen = true;
+        self.stage = Stage::Hello;
         self.start = PREFACE.len();
         Ok(Some(Event::Preface))
+    }
+
+    /// A peer begins with its `Hello`, or turns us away.
+    fn first_frame(&mut self, kind: Kind) -> Result<(), Violation> {
+        match kind {
+            Kind::Hello => self.stage = Stage::Open,
+            Kind::Goodbye => {}
+            _ => return Err(Violation::Early { kind }),
+        }
+        Ok(())
     }
 
     /// The length of the frame at `start`, or 0 while its header is not complete. `next_event` has refused
     /// what is longer than a frame may be.
     fn frame_length(&self) -> usize {
         let head = self.buffer[self.start..].first_chunk::<HEADER>();
-        let header = head.filter(|_| self.preface_seen).map(Header::from_bytes);
+        let header = head.filter(|_| self.stage != Stage::Preface).map(Header::from_bytes);
         header.and_then(Result::ok).map_or(0, |header| HEADER + header.length as usize)
     }
 
@@ -258,7 +286,12 @@ impl Incoming {
         if total > self.message_limit as u64 {
             return Err(Violation::Message { total, limit: self.message_limit });
         }
-        let held = total + self.partials.iter().map(|p| p.total as u64).sum::<u64>();
+        // Short ones could be begun in any number, each with metadata that is not counted.
+        if total <= FRAGMENT as u64 {
+            return Err(Violation::Fragment { what: "a needless first fragment", id });
+        }
+        let begun = self.partials.iter().map(|p| p.total as u64).sum::<u64>();
+        let held = total.saturating_add(begun);
         if held > self.held_limit as u64 {
             return Err(Violation::Held { held, limit: self.held_limit });
         }
@@ -362,11 +395,14 @@ impl Partial {
 }
 
 #[inline]
-fn whole_frame(header: Header, body: &[u8]) -> Result<Event<'_>, Violation> {
+fn whole_frame(header: Header, body: &[u8], limit: usize) -> Result<Event<'_>, Violation> {
     let (prefix, payload) = match header.kind {
         Kind::Call | Kind::Reply => Prefix::read(&header, body)?,
         _ => return Ok(Event::Frame { header, body }),
     };
+    if header.kind == Kind::Call && payload.len() > limit {
+        return Err(Violation::Message { total: payload.len() as u64, limit });
+    }
     let payload = Payload::Borrowed(payload);
     if header.kind == Kind::Reply {
         return Ok(Event::Reply { id: header.id, status: header.code, payload });

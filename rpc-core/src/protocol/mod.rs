@@ -9,3 +9,8 @@ pub mod hello;
 pub mod incoming;
 pub mod outgoing;
 pub mod requests;
+
+#[cfg(test)]
+mod pair_tests;
+#[cfg(test)]
+mod testing;

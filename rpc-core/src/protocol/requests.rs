@@ -37,7 +37,8 @@ impl<H> Requests<H> {
         Self { running: BTreeMap::new(), oneway: 0, held: 0, limit, held_limit, draining: false }
     }
 
-    /// Whether the call may be started.
+    /// Whether the call may be started. Calls without a reply do not take places from the others, which
+    /// the caller counts by their replies; what bounds them is [`is_full`](Self::is_full).
     ///
     /// # Errors
     /// A [`Rejection`].
@@ -46,11 +47,14 @@ impl<H> Requests<H> {
         if self.draining {
             return Err(Rejection::Draining);
         }
-        if self.in_flight() >= self.limit {
-            return Err(Rejection::Overloaded { limit: self.limit });
+        if oneway {
+            return Ok(());
         }
-        if !oneway && !self.running.is_empty() && self.running.contains_key(&id) {
+        if !self.running.is_empty() && self.running.contains_key(&id) {
             return Err(Rejection::Duplicate);
+        }
+        if self.running.len() >= self.limit as usize {
+            return Err(Rejection::Overloaded { limit: self.limit });
         }
         Ok(())
     }
@@ -101,3 +105,7 @@ impl<H> Requests<H> {
         self.draining = true;
     }
 }
+
+#[cfg(test)]
+#[path = "requests_tests.rs"]
+mod tests;

@@ -182,6 +182,14 @@ pub enum BadFrame {
         /// The most there may be.
         limit: usize,
     },
+    /// The metadata is longer than any call may have.
+    #[error("a {kind:?} frame with {length} bytes of metadata, and the limit is {METADATA}")]
+    Metadata {
+        /// The kind.
+        kind: Kind,
+        /// Bytes of the metadata.
+        length: usize,
+    },
     /// The body is too short for what its flags announce.
     #[error("a {kind:?} frame whose body of {length} bytes is too short for its fields")]
     Short {
@@ -234,7 +242,8 @@ impl<'a> Prefix<'a> {
     /// Splits a body into its fields and its payload.
     ///
     /// # Errors
-    /// [`BadFrame::Short`] when the body ends within a field.
+    /// [`BadFrame::Short`] when the body ends within a field, [`BadFrame::Metadata`] when the metadata is
+    /// too long.
     #[inline]
     pub fn read(header: &Header, body: &'a [u8]) -> Result<(Self, &'a [u8]), BadFrame> {
         let mut prefix = Self::default();
@@ -252,6 +261,9 @@ impl<'a> Prefix<'a> {
         if header.flags & WITH_METADATA != 0 {
             let (length, after) = rest.split_first_chunk::<4>().ok_or(short)?;
             let length = u32::from_le_bytes(*length) as usize;
+            if length > METADATA {
+                return Err(BadFrame::Metadata { kind: header.kind, length });
+            }
             let (metadata, after) = after.split_at_checked(length).ok_or(short)?;
             prefix.metadata = metadata;
             rest = after;

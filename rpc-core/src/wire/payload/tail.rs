@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use super::{DecodeError, DecodeLimits, EncodeError, decode, encode};
 use crate::wire::frame::FRAGMENT;
 
-/// A byte string of fewer bytes is cheaper to copy.
-const SMALL: usize = FRAGMENT / 2;
+/// A byte string that is not longer is copied: what is moved goes in fragments, and a payload that fits
+/// one frame does not.
+const SMALL: usize = FRAGMENT;
 
 /// The most that may stand before a moved byte string, in bytes: it has to fit the first frame.
 const LEAD: usize = FRAGMENT / 2;

@@ -1,0 +1,1 @@
+//! Two ends and a virtual clock.
