@@ -5,7 +5,8 @@
 
 mod wordcount;
 
-use std::convert::Infallible;
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,23 +14,26 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ipcall::{CallError, Endpoint, ErrorKind};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use wordcount::location;
 use wordcount::parts::{Part, Parts};
 use wordcount::sum::Sum;
-use wordcount::{Totals, WordCountBlockingClient};
+use wordcount::{Frequency, Totals, WordCountBlockingClient};
 
 /// The size of a part, in bytes, where messages may be that large.
 const PART: usize = 256 << 10;
+
+const AFTER_HELP: &str = "\
+Exit status: 0 when all files were counted, 1 when one was not, 2 for a wrong argument or
+configuration.
+The environment wins over the configuration: IPCALL_WORDCOUNT_ENDPOINT=tcp:127.0.0.1:7007";
 
 /// Counts lines, words, bytes and the ten commonest words of files
 ///
 /// A running wordcount_server does the counting.
 #[derive(Parser)]
-#[command(after_help = "Exit status: 0 when all files were counted, 1 when one was not, 2 for a wrong \
-                        argument or configuration.\nThe environment wins over the configuration: \
-                        IPCALL_WORDCOUNT_ENDPOINT=tcp:127.0.0.1:7007")]
+#[command(after_help = AFTER_HELP)]
 struct Arguments {
     /// The configuration, of which [service.wordcount] says where the server is
     #[arg(long, value_name = "F", default_value = location::DEFAULT)]
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn complain(error: impl std::fmt::Display) {
+fn complain(error: impl Display) {
     eprintln!("wordcount_client: {error}");
 }
 
@@ -89,7 +93,7 @@ enum Failure {
     /// It cannot be read. The others may.
     Read(io::Error),
     /// The server did not answer, and would not for the others either.
-    Call(CallError<Infallible>),
+    Call(CallError),
 }
 
 /// Counts what can be read, and reports the rest.
@@ -111,11 +115,7 @@ fn count_files(endpoint: &Endpoint, files: &[PathBuf]) -> Result<Counted, CallEr
     Ok(counted)
 }
 
-fn count_file(
-    client: &WordCountBlockingClient,
-    path: &Path,
-    part: usize,
-) -> Result<Sum, Failure> {
+fn count_file(client: &WordCountBlockingClient, path: &Path, part: usize) -> Result<Sum, Failure> {
     let input: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -143,7 +143,7 @@ impl Counted {
         let Totals { lines, words, bytes } = self.sum.totals;
         let width = [lines, words, bytes].map(|number| number.to_string().len()).into_iter().max();
         let width = width.unwrap_or_default();
-        let row = |Totals { lines, words, bytes }: Totals, name: &dyn std::fmt::Display| {
+        let row = |Totals { lines, words, bytes }: Totals, name: &dyn Display| {
             format!("{lines:>width$} {words:>width$} {bytes:>width$} {name}")
         };
         for (path, totals) in &self.files {
@@ -156,9 +156,8 @@ impl Counted {
         if let Some(first) = commonest.first() {
             let width = first.count.to_string().len();
             writeln!(out, "\nthe commonest words:")?;
-            for frequency in &commonest {
-                let word = String::from_utf8_lossy(&frequency.word);
-                writeln!(out, "{:>width$} {word}", frequency.count)?;
+            for Frequency { word, count } in &commonest {
+                writeln!(out, "{count:>width$} {}", String::from_utf8_lossy(word))?;
             }
         }
         out.flush()
@@ -166,19 +165,45 @@ impl Counted {
 
     /// Prints `lines`, `words` and `bytes` of all, the commonest words, and the numbers of each file.
     fn print_json(&self) -> io::Result<()> {
-        let Totals { lines, words, bytes } = self.sum.totals;
-        let commonest: Vec<Value> = self.sum.commonest().iter().map(|frequency| {
-            json!({ "word": String::from_utf8_lossy(&frequency.word), "count": frequency.count })
-        }).collect();
-        let files: Vec<Value> = self.files.iter().map(|(path, totals)| {
-            let Totals { lines, words, bytes } = *totals;
-            json!({ "file": path.to_string_lossy(), "lines": lines, "words": words, "bytes": bytes })
-        }).collect();
-        let all = json!({
-            "lines": lines, "words": words, "bytes": bytes, "commonest": commonest, "files": files,
+        let files = self
+            .files
+            .iter()
+            .map(|(path, totals)| FileEntry { file: path.to_string_lossy(), totals: *totals });
+        let commonest = self.sum.commonest();
+        let commonest = commonest.iter().map(|Frequency { word, count }| WordEntry {
+            word: String::from_utf8_lossy(word),
+            count: *count,
         });
+        let object = Object {
+            totals: self.sum.totals,
+            commonest: commonest.collect(),
+            files: files.collect(),
+        };
         let mut out = io::stdout().lock();
-        writeln!(out, "{all}")?;
+        serde_json::to_writer(&mut out, &object)?;
+        writeln!(out)?;
         out.flush()
     }
+}
+
+/// The JSON object. What is not UTF-8 is replaced in it, as JSON has no bytes.
+#[derive(Serialize)]
+struct Object<'a> {
+    #[serde(flatten)]
+    totals: Totals,
+    commonest: Vec<WordEntry<'a>>,
+    files: Vec<FileEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct WordEntry<'a> {
+    word: Cow<'a, str>,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct FileEntry<'a> {
+    file: Cow<'a, str>,
+    #[serde(flatten)]
+    totals: Totals,
 }

@@ -17,13 +17,16 @@ use wordcount::WordCountServer;
 use wordcount::counting::Counter;
 use wordcount::location;
 
+const AFTER_HELP: &str = "\
+Exit status: 0 when it was told to stop, 1 when it cannot serve, 2 for a wrong argument or
+configuration.
+The environment wins over the configuration: IPCALL_WORDCOUNT_ENDPOINT=tcp:127.0.0.1:7007";
+
 /// Counts lines, words and bytes for wordcount_client
 ///
 /// Runs until SIGTERM or SIGINT; the calls that it has accepted are then answered first.
 #[derive(Parser)]
-#[command(after_help = "Exit status: 0 when it was told to stop, 1 when it cannot serve, 2 for a wrong \
-                        argument or configuration.\nThe environment wins over the configuration: \
-                        IPCALL_WORDCOUNT_ENDPOINT=tcp:127.0.0.1:7007")]
+#[command(after_help = AFTER_HELP)]
 struct Arguments {
     /// The configuration, of which [service.wordcount] says where to listen
     #[arg(long, value_name = "F", default_value = location::DEFAULT)]
@@ -53,7 +56,8 @@ async fn serve(endpoint: &Endpoint) -> Result<(), Box<dyn std::error::Error>> {
         })
         .bind([endpoint as &dyn Binder])?;
     // Clients can connect from here on, which is what the line is for.
-    writeln!(io::stdout(), "listening at {endpoint}")?;
+    writeln!(io::stdout(), "listening at {endpoint}")
+        .map_err(|error| format!("writing to the standard output: {error}"))?;
     bound.serve().await?;
     Ok(())
 }

@@ -40,12 +40,18 @@ pub mod config;
 
 #[cfg(feature = "config")]
 pub use config::{Config, ConfigError};
+pub use ipcall_core::transport::{Binder, Connector, Peer};
 pub use ipcall_core::{
-    BlockingClient, Bound, CallError, CallOptions, Client, ConnectOptions, Context, ErrorKind, Limits,
-    Outcome, RpcError, Server, Settings, ShutdownHandle, Spin, Stats, transport,
+    BlockingClient, Bound, CallError, CallOptions, Client, ConnectOptions, Context, ErrorKind,
+    Limits, Outcome, RpcError, Server, Settings, ShutdownHandle, Spin, Stats, transport,
 };
 pub use ipcall_macros::ipc_service;
 pub use ipcall_transports::{Endpoint, Scheme, schemes};
 
 #[doc(hidden)]
 pub use ipcall_core::rt as __rt;
+
+/// The README, whose code is compiled as tests of the documentation.
+#[cfg(all(doctest, feature = "config"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

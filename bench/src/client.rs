@@ -10,7 +10,7 @@ use ipcall::{CallError, ConnectOptions, Endpoint};
 use crate::report::{Report, Usage};
 use crate::server::{Running, runtime};
 use crate::service::{BenchBlockingClient, BenchClient};
-use crate::work::{Meter, caller};
+use crate::work::{Meter, caller, payload};
 use crate::{ClientKind, Options, machine};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -68,9 +68,26 @@ async fn asynchronous(
         }
         Ok::<_, Failure>(meters)
     };
+    let beside = options.beside.map(|size| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let mut data = payload(size);
+            loop {
+                data = client.echo(data).await?;
+            }
+            #[expect(unreachable_code, reason = "it says what the task fails with")]
+            Ok::<(), CallError>(())
+        })
+    });
     pass(options.warmup).await?;
     let (before, begun) = (Usage::now(server), Instant::now());
     let meters = pass(options.seconds).await?;
+    if let Some(beside) = beside {
+        beside.abort();
+        if let Ok(Err(error)) = beside.await {
+            return Err(error.into());
+        }
+    }
     Ok(Report::new(&options, &meters, begun.elapsed(), before.until_now(server)))
 }
 
@@ -96,6 +113,16 @@ fn blocking(options: &Options, server: &Running, endpoint: &Endpoint) -> Result<
             meters.collect::<Result<Vec<_>, CallError>>()
         })
     };
+    if let Some(size) = options.beside {
+        let client = client.clone();
+        thread::spawn(move || {
+            let mut data = payload(size);
+            // Ends with the process at the latest.
+            while let Ok(echo) = client.echo(data) {
+                data = echo;
+            }
+        });
+    }
     pass(options.warmup)?;
     let (before, begun) = (Usage::now(server.process_id()), Instant::now());
     let meters = pass(options.seconds)?;

@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Which CPUs: the scheduler's choice, both processes on the first, or the server on the second.
     #[arg(long, value_enum, default_value_t = Pin::None)]
     pin: Pin,
+    /// Meanwhile, one more caller on the same connection echoes this many bytes over and over.
+    #[arg(long)]
+    beside: Option<usize>,
     /// How long to try before sleeping, as in the configuration: 20us, 0, forever.
     #[arg(long)]
     spin: Option<String>,

@@ -42,7 +42,7 @@ pub(crate) fn runtime(multi: bool) -> io::Result<Runtime> {
 pub(crate) fn run(options: &Options, uri: &str) -> Result<(), Failure> {
     machine::pin(options.pin, true)?;
     let endpoint = endpoint(options, uri)?;
-    let bound = Server::new().add_service(BenchServer::new(Bencher)).bind([&endpoint as _])?;
+    let bound = Server::new().add_service(BenchServer::new(Bencher)).bind([&endpoint])?;
     let stop = bound.shutdown_handle();
     thread::spawn(move || {
         // The parent holds the other end; it closes when the parent has ended, however it does.
@@ -79,7 +79,7 @@ impl Running {
 
     fn thread(options: &Options, endpoint: Endpoint) -> Result<Self, Failure> {
         let server = Server::new().add_service(BenchServer::new(Bencher));
-        let bound = server.bind([&endpoint as _])?;
+        let bound = server.bind([&endpoint])?;
         let stop = bound.shutdown_handle();
         let (kind, pin) = (options.server, options.pin);
         let thread = thread::spawn(move || {

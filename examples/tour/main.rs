@@ -25,13 +25,15 @@ use measure::Measured;
 use report::Report;
 use server::{Scratch, Server};
 
+const EXIT_STATUS: &str =
+    "Exit status: 0 when every transport is ok, 1 when one is not, 2 for a wrong argument.";
+
 /// Tries every transport: calls a word-count server over it and checks the answers
 ///
 /// Prints for each transport the calls made in about a second, the time within which half of them and
 /// 99 % of them were answered, the text sent per second, and whether every answer was right.
 #[derive(Parser)]
-#[command(after_help = "Exit status: 0 when every transport is ok, 1 when one is not, 2 for a wrong \
-                        argument.")]
+#[command(after_help = EXIT_STATUS)]
 struct Arguments {
     /// Prints one JSON object a line
     #[arg(long)]
@@ -66,7 +68,8 @@ async fn main() -> ExitCode {
 }
 
 async fn tour(arguments: &Arguments) -> Result<ExitCode, String> {
-    let mut interrupt = Interrupt::new().map_err(|error| format!("watching for Ctrl-C: {error}"))?;
+    let mut interrupt =
+        Interrupt::new().map_err(|error| format!("watching for Ctrl-C: {error}"))?;
     let pieces = corpus::read(&arguments.files)?;
     let mut report = Report::new(arguments.json);
     let wanted = |scheme: &&Scheme| {
@@ -102,7 +105,8 @@ async fn visit(
     interrupt: &mut Interrupt,
 ) -> Result<(), Failure> {
     let scratch = Scratch::new();
-    let endpoint = scheme.fresh(scratch.path(), "tour").map_err(|e| Failure::Found(e.to_string()))?;
+    let endpoint =
+        scheme.fresh(scratch.path(), "tour").map_err(|e| Failure::Found(e.to_string()))?;
     let mut server = Server::start(&endpoint).map_err(Failure::Found)?;
     report.progress(scheme.name, measured);
     let progress = |measured: &Measured| report.progress(scheme.name, measured);
@@ -111,6 +115,10 @@ async fn visit(
         how = server.ended() => Err(Failure::Found(how)),
         signal = interrupt.next() => Err(Failure::Interrupted(signal)),
     };
-    let stopped = server.stop().await.map_err(Failure::Found);
-    outcome.and(stopped)
+    match (outcome, server.stop().await) {
+        (outcome, Ok(())) => outcome,
+        (Ok(()), Err(why)) => Err(Failure::Found(why)),
+        (Err(Failure::Found(first)), Err(then)) => Err(Failure::Found(format!("{first}; {then}"))),
+        (interrupted, Err(_)) => interrupted,
+    }
 }

@@ -14,6 +14,9 @@ const SPAN: Duration = Duration::from_secs(1);
 /// How long the server may take to start, and to answer a call.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What takes longer counts as this. No call does.
+const LONGEST_NS: u64 = 60_000_000_000;
+
 /// Calls between two reports of progress.
 const STRIDE: u64 = 64;
 
@@ -29,7 +32,8 @@ pub(crate) struct Measured {
 
 impl Default for Measured {
     fn default() -> Self {
-        let latencies = Histogram::new(3).expect("three significant digits are allowed");
+        let latencies = Histogram::new_with_max(LONGEST_NS, 3);
+        let latencies = latencies.expect("the range and three significant digits are allowed");
         Self { calls: 0, latencies, bytes: 0, elapsed: Duration::ZERO }
     }
 }
@@ -49,14 +53,13 @@ impl Measured {
         let client = WordCountClient::connect_with(endpoint, &options);
         let client = client.await.map_err(|error| error.to_string())?;
         let start = Instant::now();
-        let mut pieces = pieces.iter().cycle().zip(1..).map(|(piece, sent)| (piece, sent >= pieces.len()));
-        for (piece, all_sent) in &mut pieces {
+        for (piece, sent) in pieces.iter().cycle().zip(1..) {
             self.count(&client, piece).await?;
             self.elapsed = start.elapsed();
-            if all_sent && self.elapsed >= SPAN {
+            if sent >= pieces.len() && self.elapsed >= SPAN {
                 break;
             }
-            if self.calls % STRIDE == 0 {
+            if self.calls.is_multiple_of(STRIDE) {
                 progress(self);
             }
         }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::measure::Measured;
@@ -35,6 +35,7 @@ impl Report {
             ProgressDrawTarget::hidden()
         };
         let spinner = ProgressBar::with_draw_target(None, target);
+        spinner.set_style(ProgressStyle::default_spinner());
         Self { json, spinner, rows: 0, failed: false }
     }
 
@@ -71,7 +72,11 @@ impl Report {
         self.rows += 1;
         self.spinner.suspend(|| {
             let mut out = io::stdout().lock();
-            if self.json { row.write_json(&mut out)? } else { row.write(&mut out, self.rows == 1)? }
+            if self.json {
+                row.write_json(&mut out)?
+            } else {
+                row.write(&mut out, self.rows == 1)?
+            }
             out.flush()
         })?;
         if let Some(failure) = failure {

@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// A server that is running.
 pub(crate) enum Server {
-    Process(Process),
+    Process(Box<Process>),
     Task(Task),
 }
 
@@ -38,7 +38,7 @@ impl Server {
         if endpoint.scheme().in_process {
             Task::start(endpoint).map(Self::Task).map_err(|error| error.to_string())
         } else {
-            let process = Process::start(endpoint);
+            let process = Process::start(endpoint).map(Box::new);
             process.map(Self::Process).map_err(|error| format!("starting the server: {error}"))
         }
     }
@@ -47,7 +47,8 @@ impl Server {
     pub(crate) async fn ended(&mut self) -> String {
         match self {
             Self::Process(process) => match process.child.wait().await {
-                Ok(status) => format!("the server process has ended: {status}"),
+                // How it ended is found when it is stopped.
+                Ok(_) => "the server process did not wait to be stopped".to_owned(),
                 Err(error) => format!("waiting for the server process: {error}"),
             },
             Self::Task(task) => match (&mut task.served).await {
@@ -97,12 +98,13 @@ impl Process {
         }
         match timeout(GRACE * 2, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(format!("the server process was told to stop, and ended: {status}")),
+            Ok(Ok(status)) => Err(format!("the server process ended: {status}")),
             Ok(Err(error)) => Err(format!("waiting for the server process: {error}")),
             Err(_) => {
-                // Dropping it kills it.
                 let patience = GRACE * 2;
-                Err(format!("the server process was still there {patience:?} after SIGTERM"))
+                let killed = self.child.kill().await;
+                killed.map_err(|error| format!("killing the server process: {error}"))?;
+                Err(format!("the server process did not stop within {patience:?}, and was killed"))
             }
         }
     }

@@ -46,7 +46,8 @@ pub(crate) struct Counts {
     pub(crate) words: Vec<Frequency>,
 }
 
-/// The three numbers of `wc`, which counts bytes and newlines.
+/// The three numbers of `wc` in the C locale. As POSIX has it, every byte that is no white space is part
+/// of a word; older versions of GNU `wc` want one that can be printed in each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Totals {
     pub(crate) lines: u64,

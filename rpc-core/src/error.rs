@@ -244,12 +244,8 @@ impl RpcError {
 
 impl fmt::Debug for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RpcError")
-            .field("kind", &self.0.kind)
-            .field("outcome", &self.0.outcome)
-            .field("endpoint", &self.0.endpoint)
-            .field("method", &self.0.method)
-            .finish()
+        // What `main` prints of an error that it returns, and `unwrap` of one that it meets.
+        write!(f, "{self} ({:?})", self.0.outcome)
     }
 }
 

@@ -11,7 +11,8 @@ use crate::wire::payload::DecodeLimits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The largest encoded argument list or result, in bytes. 64 MiB.
+    /// The largest encoded argument list or result, in bytes. 64 MiB and 4 KiB, so that an argument of
+    /// 64 MiB fits with its length and with what stands beside it.
     pub message: usize,
     /// Calls of one connection that may be unanswered at a time. 1024.
     pub calls_in_flight: u32,
@@ -36,7 +37,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            message: 64 << 20,
+            message: (64 << 20) + (4 << 10),
             calls_in_flight: 1024,
             held_bytes: 256 << 20,
             queued_bytes: 1 << 20,

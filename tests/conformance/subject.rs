@@ -64,7 +64,7 @@ pub(crate) fn accept(listener: &mut dyn Listener) -> Transport {
 
 /// A listener at `endpoint`.
 pub(crate) fn bind(endpoint: &Endpoint) -> Box<dyn Listener> {
-    endpoint.bind().unwrap()
+    endpoint.bind().unwrap().listener
 }
 
 /// A connection to a server that is just starting.

@@ -21,7 +21,6 @@ use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::limits::Settings;
 use crate::protocol::calls::{Answer, NotBegun, Ticket};
 use crate::protocol::hello::Hello;
-use crate::protocol::incoming::Incoming;
 use crate::transport::{Connector, Peer, Transport};
 use crate::wait::thread::{ThreadSource, wait};
 
@@ -377,8 +376,7 @@ fn attempt<C: Connector + ?Sized>(
 ) -> Result<BlockingClient, RpcError> {
     let Transport { reader, writer, peer } = connector.try_connect()?;
     let limits = &settings.limits;
-    let incoming = Incoming::new(limits.message, limits.held_bytes);
-    let mut source = ThreadSource::new(Source { half: reader, incoming }, settings.spin);
+    let mut source = ThreadSource::new(Source::new(reader, limits), settings.spin);
     let mut outbox = Outbox::new(writer);
     let hello = Hello::new(limits, settings.token.as_deref(), []);
     let theirs = shake_hands(&mut source, &outbox, &hello, limits.handshake)?;

@@ -13,7 +13,6 @@ use crate::connection::source::{Filled, Source, ended};
 use crate::error::{ErrorKind, RpcError};
 use crate::limits::Settings;
 use crate::protocol::hello::Hello;
-use crate::protocol::incoming::Incoming;
 use crate::transport::{Connector, Transport};
 use crate::wait::task::{TaskSource, room};
 
@@ -59,8 +58,7 @@ async fn attempt<C: Connector + ?Sized>(
 ) -> Result<Client, RpcError> {
     let Transport { reader, writer, peer } = connector.try_connect()?;
     let limits = &settings.limits;
-    let incoming = Incoming::new(limits.message, limits.held_bytes);
-    let source = TaskSource::new(Source { half: reader, incoming }, settings.spin)
+    let source = TaskSource::new(Source::new(reader, limits), settings.spin)
         .map_err(|error| RpcError::io("registering the connection with the runtime", error))?;
     let hello = Hello::new(limits, settings.token.as_deref(), []);
     let mut opening = Opening { source, outbox: Outbox::new(writer) };

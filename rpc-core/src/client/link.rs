@@ -85,8 +85,10 @@ impl Link {
     ) -> Result<Prepared, RpcError> {
         let mut buffer = scratch::take();
         buffer.extend_from_slice(&[0; HEADER]);
+        // A time that no clock will see is none.
+        let deadline = budget.and_then(|budget| Instant::now().checked_add(budget));
         // The remaining time is filled in when the call is sent.
-        let prefix = Prefix { total: None, remaining: budget.map(|_| 0), metadata };
+        let prefix = Prefix { total: None, remaining: deadline.map(|_| 0), metadata };
         prefix.write(&mut buffer);
         let payload_at = buffer.len();
         let tail = match arguments.encode(&mut buffer, self.message_limit()) {
@@ -103,7 +105,7 @@ impl Link {
             method,
             flags: prefix.flags() | if oneway { ONEWAY } else { 0 },
             metadata_length: metadata.len(),
-            deadline: budget.and_then(|budget| Instant::now().checked_add(budget)),
+            deadline,
             budget: budget.unwrap_or_default(),
         })
     }

@@ -30,14 +30,24 @@ pub(crate) struct Writer {
     outgoing: Outgoing,
 }
 
-/// The peer is full: wait for room on `writer.half`, then call [`Outbox::resume`].
+/// There is more to write, and it is the holder's duty: let others run, or wait for room on
+/// `writer.half` if the peer is full, then call [`Outbox::resume`].
 #[must_use = "nobody else will go on writing"]
-pub(crate) struct Blocked(pub(crate) Box<Writer>);
+pub(crate) struct Blocked {
+    pub(crate) writer: Box<Writer>,
+    /// Whether the peer is full.
+    pub(crate) full: bool,
+}
+
+/// Bytes written at a time before others get their turn: whoever sends meanwhile goes in between, and a
+/// task does not keep its thread.
+const QUANTUM: usize = 256 << 10;
 
 pub(crate) struct Outbox {
     state: Mutex<State>,
-    /// Bytes of waiting frames above which senders should wait.
+    /// Bytes of small frames, and of large messages, that wait when senders should wait.
     queued_limit: usize,
+    bulk_limit: usize,
     /// Whether that many waited when last looked at; a hint that spares senders the lock.
     crowded: AtomicBool,
     /// Whether writing is over because of an error.
@@ -49,6 +59,8 @@ struct State {
     writer: Option<Box<Writer>>,
     /// What was sent while the writer was taken, or while corked.
     waiting: Outgoing,
+    /// Bytes of large messages that the writer has.
+    sending: usize,
     corked: bool,
     ending: Ending,
     /// Why nothing more can be written.
@@ -71,6 +83,7 @@ impl Outbox {
         let state = State {
             writer: Some(Box::new(writer)),
             waiting: Outgoing::new(usize::MAX),
+            sending: 0,
             corked: false,
             ending: Ending::Open,
             broken: None,
@@ -79,6 +92,7 @@ impl Outbox {
         Self {
             state: Mutex::new(state),
             queued_limit: usize::MAX,
+            bulk_limit: usize::MAX,
             crowded: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         }
@@ -87,6 +101,7 @@ impl Outbox {
     /// Sets the limits when the peer's are known. To be called before anything large is sent.
     pub(crate) fn set_limits(&mut self, theirs: &Hello, ours: &Limits) {
         self.queued_limit = ours.queued_bytes;
+        self.bulk_limit = ours.held_bytes;
         let open_limit = usize::try_from(theirs.held_limit).unwrap_or(usize::MAX);
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(writer) = &mut state.writer {
@@ -152,41 +167,54 @@ impl Outbox {
 
     /// Goes on after [`Blocked`], when there may be room.
     pub(crate) fn resume(&self, blocked: Blocked) -> Option<Blocked> {
-        self.write_on(blocked.0, Ok(()))
+        self.write_on(blocked.writer, Ok(()))
     }
 
-    /// Writes all there is, then puts the writer back.
+    /// Writes what there is, at most a [`QUANTUM`] of it, and puts the writer back if that was all.
     fn write_on(&self, mut writer: Box<Writer>, mut result: io::Result<()>) -> Option<Blocked> {
+        let mut quantum = QUANTUM;
         loop {
-            if result.is_ok() {
-                result = writer.write_queued();
-            }
-            let mut state = self.lock();
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    writer.outgoing.append(&mut state.waiting);
-                    return Some(Blocked(writer));
-                }
+            let full = match result {
+                Ok(()) => false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
                 Err(error) => {
-                    state.broken = Some(error.kind());
-                    self.failed.store(true, Ordering::Relaxed);
-                    state.waiting = Outgoing::new(usize::MAX);
-                    state.wake_room();
+                    self.fail(&error);
                     return None;
                 }
-                Ok(()) => {}
+            };
+            let mut state = self.lock();
+            // Taken over only when the small frames before are out: so what waits shows how far behind
+            // the peer is, and yet goes ahead of what is left of large messages.
+            if writer.outgoing.queued() == 0 && !state.corked {
+                writer.outgoing.append(&mut state.waiting);
             }
-            if state.waiting.is_empty() || state.corked {
+            state.sending = writer.outgoing.bulk_bytes();
+            if self.crowded.load(Ordering::Relaxed) && !self.note_crowd(&state) {
+                state.wake_room();
+            }
+            if writer.outgoing.is_empty() {
                 if state.ending == Ending::Open {
                     state.writer = Some(writer);
                 } else {
                     state.ending = Ending::Closed;
                 }
-                state.wake_room();
                 return None;
             }
-            writer.outgoing.append(&mut state.waiting);
+            drop(state);
+            if full || quantum == 0 {
+                return Some(Blocked { writer, full });
+            }
+            result = writer.write_once().map(|count| quantum = quantum.saturating_sub(count));
         }
+    }
+
+    #[cold]
+    fn fail(&self, error: &io::Error) {
+        let mut state = self.lock();
+        state.broken = Some(error.kind());
+        self.failed.store(true, Ordering::Relaxed);
+        state.waiting = Outgoing::new(usize::MAX);
+        state.wake_room();
     }
 
     /// Whether senders should hold back; if so, `waker` is woken when they need no longer.
@@ -195,8 +223,7 @@ impl Outbox {
             return false;
         }
         let mut state = self.lock();
-        self.note_crowd(&state);
-        if !self.crowded.load(Ordering::Relaxed) || state.broken.is_some() {
+        if !self.note_crowd(&state) || state.broken.is_some() {
             return false;
         }
         if !state.room.iter().any(|other| other.will_wake(waker)) {
@@ -205,9 +232,16 @@ impl Outbox {
         true
     }
 
-    fn note_crowd(&self, state: &State) {
-        let crowded = state.waiting.queued() >= self.queued_limit;
+    /// The same for whoever looks again by itself.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    fn note_crowd(&self, state: &State) -> bool {
+        let crowded = state.waiting.queued() >= self.queued_limit
+            || state.waiting.bulk_bytes() + state.sending >= self.bulk_limit;
         self.crowded.store(crowded, Ordering::Relaxed);
+        crowded
     }
 
     /// Whether writing has failed: a cheap question for senders, who then see to it that someone looks
@@ -231,8 +265,7 @@ impl Outbox {
         state.corked = false;
         state.waiting.accept(Message::Urgent(last));
         state.ending = Ending::Closing;
-        let mut writer = state.writer.take()?;
-        writer.outgoing.append(&mut state.waiting);
+        let writer = state.writer.take()?;
         drop(state);
         self.write_on(writer, Ok(()))
     }
@@ -277,15 +310,14 @@ impl Writer {
         }
     }
 
-    fn write_queued(&mut self) -> io::Result<()> {
-        while !self.outgoing.is_empty() {
-            let half = &mut self.half;
-            let count = self.outgoing.slices(|slices| half.try_write(slices))?;
-            if count == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            self.outgoing.advance(count);
+    /// Writes once; gives how many bytes.
+    fn write_once(&mut self) -> io::Result<usize> {
+        let half = &mut self.half;
+        let count = self.outgoing.slices(|slices| half.try_write(slices))?;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
         }
-        Ok(())
+        self.outgoing.advance(count);
+        Ok(count)
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::error::{ErrorKind, Outcome, RpcError};
+use crate::limits::Limits;
 use crate::protocol::incoming::{Event, Incoming, Violation};
 use crate::transport::ReadHalf;
 
@@ -10,6 +11,8 @@ use crate::transport::ReadHalf;
 pub(crate) struct Source {
     pub(crate) half: Box<dyn ReadHalf>,
     pub(crate) incoming: Incoming,
+    /// Bytes, in all.
+    pub(crate) received: u64,
 }
 
 /// What one read gave.
@@ -26,6 +29,11 @@ pub(crate) enum Filled {
 }
 
 impl Source {
+    pub(crate) fn new(half: Box<dyn ReadHalf>, limits: &Limits) -> Self {
+        let incoming = Incoming::new(limits.message, limits.held_bytes);
+        Self { half, incoming, received: 0 }
+    }
+
     /// Reads once. To be called when there is no further event.
     ///
     /// # Errors
@@ -37,6 +45,7 @@ impl Source {
             Ok(0) => Ok(Filled::End),
             Ok(count) => {
                 self.incoming.received(count);
+                self.received += count as u64;
                 let drained = count < limit && self.half.short_read_drains();
                 Ok(if drained { Filled::Drained } else { Filled::More })
             }

@@ -416,3 +416,11 @@ fn whole_frame(header: Header, body: &[u8], limit: usize) -> Result<Event<'_>, V
         payload,
     }))
 }
+
+#[cfg(test)]
+#[path = "incoming_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "incoming_hostile_tests.rs"]
+mod hostile_tests;

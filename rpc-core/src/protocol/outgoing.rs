@@ -59,6 +59,8 @@ pub struct Outgoing {
     urgent: Vec<u8>,
     small: Vec<u8>,
     bulk: VecDeque<Sending>,
+    /// Bytes of the messages in `bulk`.
+    bulk_bytes: usize,
     /// The fragment behind `current`: of the front of `bulk`, up to its `framed`.
     fragment: Option<Fragment>,
     /// Whether nothing else was sent since the last fragment.
@@ -89,6 +91,7 @@ impl Outgoing {
             urgent: Vec::new(),
             small: Vec::new(),
             bulk: VecDeque::new(),
+            bulk_bytes: 0,
             fragment: None,
             alone: true,
             open: 0,
@@ -114,6 +117,7 @@ impl Outgoing {
 
     /// Queues a large message.
     pub fn push_bulk(&mut self, bulk: Bulk) {
+        self.bulk_bytes += bulk.total();
         self.bulk.push_back(Sending { framed: bulk.skip, bulk, begun: false });
     }
 
@@ -130,6 +134,7 @@ impl Outgoing {
         move_over(&mut self.urgent, &mut other.urgent);
         move_over(&mut self.small, &mut other.small);
         self.bulk.append(&mut other.bulk);
+        self.bulk_bytes += std::mem::take(&mut other.bulk_bytes);
     }
 
     /// Whether all is written.
@@ -145,6 +150,11 @@ impl Outgoing {
     /// Bytes of small frames that wait.
     pub fn queued(&self) -> usize {
         self.current.len() - self.written + self.small.len() + self.urgent.len()
+    }
+
+    /// Bytes of large messages that wait, or are being sent.
+    pub fn bulk_bytes(&self) -> usize {
+        self.bulk_bytes
     }
 
     /// Shows the next bytes to write to `with`, and gives its result. Not to be called when empty.
@@ -251,6 +261,7 @@ impl Outgoing {
             self.bulk.push_back(sending);
         } else {
             self.open -= sending.bulk.total();
+            self.bulk_bytes -= sending.bulk.total();
             scratch::give(sending.bulk.data);
         }
     }
@@ -277,3 +288,7 @@ fn first_head(bulk: &Bulk, length: usize, head: &mut Vec<u8>) {
     let body = head.len() - HEADER + length;
     head[..4].copy_from_slice(&(body as u32).to_le_bytes());
 }
+
+#[cfg(test)]
+#[path = "outgoing_tests.rs"]
+mod tests;

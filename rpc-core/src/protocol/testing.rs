@@ -1,14 +1,14 @@
 //! What the tests of this folder share: frames to feed, events to keep, wakers that count, and random
 //! numbers from a seed that a failing test prints.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Wake, Waker};
 
 use crate::limits::Limits;
 use crate::protocol::hello::Hello;
 use crate::protocol::incoming::{Event, Incoming, Violation};
-use crate::wire::frame::{Header, Kind, MORE, ONEWAY, Prefix};
+use crate::wire::frame::{Header, Kind, MORE, Prefix};
 
 /// Counts how often it was woken.
 #[derive(Default)]
@@ -187,19 +187,29 @@ pub(super) fn beginning(kind: Kind, id: u64, total: u64, first: &[u8]) -> Vec<u8
     plain(kind, MORE, id, &body)
 }
 
-/// Bytes that tell where they stand and whose they are.
+/// The frames in these bytes, whole ones all.
+pub(super) fn frames(mut bytes: &[u8]) -> Vec<(Header, &[u8])> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk() {
+        let header = Header::from_bytes(head).expect("it is a header");
+        let Some((body, rest)) = rest.split_at_checked(header.length as usize) else { break };
+        frames.push((header, body));
+        bytes = rest;
+    }
+    frames
+}
+
+/// Bytes that tell where they stand and whose they are; at most 2 MiB less a little.
 pub(super) fn pattern(id: u64, length: usize) -> Vec<u8> {
-    let seed = (id as usize).wrapping_mul(31);
-    (0..length).map(|at| (at.wrapping_add(seed).wrapping_mul(0x9e37) >> 8) as u8).collect()
+    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        (0..2 << 20).map(|at: usize| (at.wrapping_mul(0x9e37) >> 8) as u8).collect()
+    });
+    let start = (id.wrapping_mul(31) % 1009) as usize;
+    BYTES[start..start + length].to_vec()
 }
 
 /// What a call of this id, made with `bytes` of [`pattern`], arrives as.
 pub(super) fn received_call(id: u64, oneway: bool, length: usize) -> Received {
     let (metadata, payload) = (Vec::new(), pattern(id, length));
     Received::Call { id, method: 0, oneway, remaining: None, metadata, payload }
-}
-
-/// A small call's header.
-pub(super) fn call_header(id: u64, oneway: bool) -> Header {
-    Header { flags: if oneway { ONEWAY } else { 0 }, ..Header::new(Kind::Call, id) }
 }

@@ -93,24 +93,19 @@ impl Server {
     ///
     /// # Errors
     /// The first endpoint that cannot be had, by name; then none is.
-    pub fn bind<'a>(
+    pub fn bind<'a, B: Binder + ?Sized + 'a>(
         self,
-        endpoints: impl IntoIterator<Item = &'a dyn Binder>,
+        endpoints: impl IntoIterator<Item = &'a B>,
     ) -> Result<Bound, RpcError> {
         self.registry.check()?;
         let mut places = Vec::new();
         for endpoint in endpoints {
             let settings = endpoint.settings();
             let hello = Hello::new(&settings.limits, None, self.registry.descriptors());
-            let place = Place {
-                listener: endpoint.bind().map_err(|error| error.at(endpoint.uri()))?,
-                at: Arc::new(Served {
-                    uri: Arc::clone(endpoint.uri()),
-                    settings: settings.clone(),
-                    hello: hello.to_bytes()?,
-                }),
-            };
-            places.push(place);
+            let hello = hello.to_bytes()?;
+            let bound = endpoint.bind().map_err(|error| error.at(endpoint.uri()))?;
+            let at = Served { uri: bound.uri, settings: settings.clone(), hello };
+            places.push(Place { listener: bound.listener, at: Arc::new(at) });
         }
         let mut shutdown = Shutdown::new().map_err(|error| RpcError::io("a socket pair", error))?;
         if self.signals {
@@ -132,7 +127,7 @@ impl Server {
     ///
     /// # Errors
     /// When the endpoint cannot be had, or no longer works.
-    pub async fn serve(self, endpoint: &dyn Binder) -> Result<(), RpcError> {
+    pub async fn serve<B: Binder + ?Sized>(self, endpoint: &B) -> Result<(), RpcError> {
         self.bind([endpoint])?.serve().await
     }
 
@@ -140,9 +135,9 @@ impl Server {
     ///
     /// # Errors
     /// When one of them cannot be had, or no longer works.
-    pub async fn serve_all<'a>(
+    pub async fn serve_all<'a, B: Binder + ?Sized + 'a>(
         self,
-        endpoints: impl IntoIterator<Item = &'a dyn Binder>,
+        endpoints: impl IntoIterator<Item = &'a B>,
     ) -> Result<(), RpcError> {
         self.bind(endpoints)?.serve().await
     }
@@ -152,7 +147,7 @@ impl Server {
     ///
     /// # Errors
     /// When the endpoint cannot be had, or no longer works.
-    pub fn serve_blocking(self, endpoint: &dyn Binder) -> Result<(), RpcError> {
+    pub fn serve_blocking<B: Binder + ?Sized>(self, endpoint: &B) -> Result<(), RpcError> {
         self.bind([endpoint])?.serve_blocking()
     }
 }
@@ -175,6 +170,12 @@ impl Bound {
     /// Stops it, from anywhere.
     pub fn shutdown_handle(&self) -> ShutdownHandle {
         self.shutdown.handle()
+    }
+
+    /// Where it listens: the endpoints' URIs, except that a port 0 has become the port that the system
+    /// chose.
+    pub fn uris(&self) -> impl Iterator<Item = &str> {
+        self.places.iter().map(|place| &*place.at.uri)
     }
 
     /// Counts of what happens; they go on counting while it serves.

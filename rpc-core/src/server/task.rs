@@ -14,7 +14,6 @@ use crate::connection::outbox::{Blocked, Message, Outbox};
 use crate::connection::source::{Filled, Source, ended};
 use crate::error::{ErrorKind, RpcError};
 use crate::protocol::hello::Hello;
-use crate::protocol::incoming::Incoming;
 use crate::server::admission::{self, Place as Admitted};
 use crate::server::session::Session;
 use crate::server::{ACCEPT_PAUSE, Bound, Place, Served, Shared, is_passing};
@@ -123,8 +122,7 @@ async fn connect(
 ) -> Result<(), RpcError> {
     let Transport { reader, writer, peer } = transport;
     let limits = &at.settings.limits;
-    let incoming = Incoming::new(limits.message, limits.held_bytes);
-    let mut source = TaskSource::new(Source { half: reader, incoming }, at.settings.spin)
+    let mut source = TaskSource::new(Source::new(reader, limits), at.settings.spin)
         .map_err(|error| ended(&error))?;
     let mut outbox = Outbox::new(writer);
     let until = Instant::now() + limits.handshake;

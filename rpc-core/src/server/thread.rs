@@ -16,7 +16,7 @@ use crate::connection::outbox::{Blocked, Message, Outbox};
 use crate::connection::source::{Filled, Source, ended, stalled, violated};
 use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::failure::Status;
-use crate::protocol::incoming::{Event, Incoming, IncomingCall};
+use crate::protocol::incoming::{Event, IncomingCall};
 use crate::protocol::requests::Rejection;
 use crate::server::admission::{self, Place as Admitted};
 use crate::server::session::{Session, Started, expired, guarded, rejected};
@@ -110,8 +110,7 @@ fn connect(
 ) -> Result<(), RpcError> {
     let Transport { reader, writer, peer } = transport;
     let limits = &at.settings.limits;
-    let incoming = Incoming::new(limits.message, limits.held_bytes);
-    let mut source = ThreadSource::new(Source { half: reader, incoming }, at.settings.spin);
+    let mut source = ThreadSource::new(Source::new(reader, limits), at.settings.spin);
     let mut outbox = Outbox::new(writer);
     let theirs = greet(&mut source, &outbox, at, &admitted)?;
     outbox.set_limits(&theirs, limits);
@@ -210,8 +209,9 @@ impl Connection<'_> {
         let progress = self.session.limits.progress;
         let lost = |error: io::Error| (Reason::Done, ended(&error));
         loop {
-            // While the peer does not read its answers, nothing more is read from it.
-            let reading = if self.blocked.is_some() { None } else { Some(&mut self.source) };
+            // As long as the peer leaves too many of its answers, nothing more is read from it.
+            let crowded = self.session.outbox.is_crowded();
+            let reading = if crowded { None } else { Some(&mut self.source) };
             let patience = reading.as_ref().and_then(|source| source.patience(progress));
             if patience.is_some_and(|patience| patience.is_zero()) {
                 return Err((Reason::Stalled, stalled(progress)));
@@ -249,9 +249,10 @@ impl Connection<'_> {
             };
             handled?;
             self.source.note_progress();
-            let full = blocked.is_some();
-            self.blocked = blocked;
-            if filled != Filled::More || full {
+            if blocked.is_some() {
+                self.blocked = blocked;
+            }
+            if filled != Filled::More || self.blocked.is_some() {
                 return Ok(filled);
             }
         }

@@ -124,6 +124,21 @@ pub trait Listener: AsFd + Send + 'static {
     fn try_accept(&mut self) -> io::Result<Transport>;
 }
 
+/// A place that was bound.
+pub struct Listening {
+    /// What accepts.
+    pub listener: Box<dyn Listener>,
+    /// Where it really is: the endpoint's URI, except that a port 0 has become the port that the system
+    /// chose.
+    pub uri: Arc<str>,
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Listening").field(&self.uri).finish()
+    }
+}
+
 /// Something that a client can be connected to; an `Endpoint` is one.
 pub trait Connector: Send + Sync {
     /// The endpoint's URI, for errors.
@@ -154,5 +169,5 @@ pub trait Binder: Send + Sync {
     /// # Errors
     /// [`ErrorKind::AddressInUse`](crate::ErrorKind::AddressInUse),
     /// [`ErrorKind::Refused`](crate::ErrorKind::Refused), or the operating system's.
-    fn bind(&self) -> Result<Box<dyn Listener>, RpcError>;
+    fn bind(&self) -> Result<Listening, RpcError>;
 }

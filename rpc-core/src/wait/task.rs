@@ -47,13 +47,18 @@ pub(crate) struct TaskSource {
     /// Whether the source was armed since it was last read: only then does its descriptor say when
     /// there is more.
     armed: bool,
+    /// How many bytes had been read when others last had their turn.
+    turn: u64,
 }
+
+/// Bytes read at a time before others get their turn.
+const QUANTUM: u64 = 256 << 10;
 
 impl TaskSource {
     /// To be called within a runtime.
     pub(crate) fn new(source: Source, spin: Spin) -> io::Result<Self> {
         let source = register(Held(source), tokio::io::Interest::READABLE)?;
-        Ok(Self { source, spinner: Spinner::new(spin), armed: false })
+        Ok(Self { source, spinner: Spinner::new(spin), armed: false, turn: 0 })
     }
 
     pub(crate) fn source(&mut self) -> &mut Source {
@@ -63,6 +68,12 @@ impl TaskSource {
     /// Reads once, or waits for something to read. Cancel safe.
     #[inline]
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        let received = self.source.get_ref().0.received;
+        if received - self.turn >= QUANTUM {
+            self.turn = received;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             let (filled, armed) = match self.source.poll_read_ready_mut(cx) {
                 Poll::Ready(guard) => {
@@ -75,7 +86,10 @@ impl TaskSource {
                     }
                     got
                 }
-                Poll::Pending if self.armed => return Poll::Pending,
+                Poll::Pending if self.armed => {
+                    self.turn = received;
+                    return Poll::Pending;
+                }
                 Poll::Pending => attempt(&mut self.source.get_mut().0, &mut self.spinner)?,
             };
             self.armed = armed;
@@ -151,17 +165,21 @@ impl TaskListener {
     }
 }
 
-/// Waits until a full peer may have room. Cancel safe.
+/// Waits until a full peer may have room, or until others have run. Cancel safe.
 pub(crate) async fn room(blocked: &mut Blocked) -> io::Result<()> {
-    if !blocked.0.half.arm() {
+    if !blocked.full {
+        tokio::task::yield_now().await;
+        return Ok(());
+    }
+    if !blocked.writer.half.arm() {
         return Ok(());
     }
     // Registered only while blocked: a registered writer would be woken whenever the peer reads.
-    let interest = match blocked.0.half.interest() {
+    let interest = match blocked.writer.half.interest() {
         Interest::Readable => tokio::io::Interest::READABLE,
         Interest::Writable => tokio::io::Interest::WRITABLE,
     };
-    let descriptor = register(blocked.0.half.as_fd(), interest)?;
+    let descriptor = register(blocked.writer.half.as_fd(), interest)?;
     descriptor.ready(interest).await.map(drop)
 }
 

@@ -149,14 +149,17 @@ pub(crate) fn wait(
     if let Some(source) = &mut source {
         ready.read = source.spinner.again() || !source.source.half.arm();
     }
-    if let Some(Blocked(writer)) = &mut blocked {
-        ready.write = !writer.half.arm();
+    if let Some(blocked) = &mut blocked {
+        ready.write = !blocked.full || !blocked.writer.half.arm();
     }
     if ready.read || ready.write {
+        // A long write must not keep what has come waiting.
+        ready.read |= ready.write && source.is_some();
         return Ok(ready);
     }
     let reading = source.map(|source| (source.source.half.as_fd(), Interest::Readable));
-    let writing = blocked.map(|Blocked(writer)| (writer.half.as_fd(), writer.half.interest()));
+    let writing =
+        blocked.map(|Blocked { writer, .. }| (writer.half.as_fd(), writer.half.interest()));
     let other = other.map(|other| (other, Interest::Readable));
     let [read, write, other] = sleep([reading, writing, other], timeout)?;
     Ok(Ready { read, write, other })

@@ -13,7 +13,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ipcall_core::transport::memory::{self, MemoryListener};
-use ipcall_core::transport::{Binder, Connector, Listener, Transport};
+use ipcall_core::transport::{Binder, Connector, Listener, Listening, Transport};
 use ipcall_core::{RpcError, Settings};
 
 pub(crate) use parts::Parts;
@@ -151,8 +151,9 @@ impl Binder for Endpoint {
         &self.settings
     }
 
-    fn bind(&self) -> Result<Box<dyn Listener>, RpcError> {
-        self.bind_resolved().map(|(listener, _)| listener)
+    fn bind(&self) -> Result<Listening, RpcError> {
+        let (listener, resolved) = self.bind_resolved()?;
+        Ok(Listening { listener, uri: resolved.uri })
     }
 }
 

@@ -14,7 +14,9 @@ pub(crate) fn decode(text: &str) -> Result<Vec<u8>, String> {
         after.as_bytes().first_chunk::<2>().is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
     };
     if !text.split('%').skip(1).all(is_digits) {
-        return Err("a `%` must be followed by two hexadecimal digits: write %25 for a `%`".to_owned());
+        return Err(
+            "a `%` must be followed by two hexadecimal digits: write %25 for a `%`".to_owned()
+        );
     }
     Ok(percent_decode_str(text).collect())
 }
