@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::protocol::descriptor::ServiceDescriptor;
 use crate::protocol::failure::{Failure, METHOD_ERROR, OK, Status};
 use crate::wire::frame::HEADER;
-use crate::wire::payload::{self, DecodeError, DecodeLimits};
+use crate::wire::payload::{self, DecodeError, DecodeLimits, Received};
 use crate::wire::scratch;
 
 /// A service that a server can offer; `FooServer<T>` is one.
@@ -34,7 +34,7 @@ pub struct Request<'a> {
 #[derive(Debug)]
 pub(crate) enum Bytes<'a> {
     Borrowed(&'a [u8]),
-    Owned(Vec<u8>),
+    Owned(Received),
 }
 
 impl Request<'_> {
@@ -44,11 +44,11 @@ impl Request<'_> {
     /// What the caller is told.
     #[inline]
     pub fn arguments<'a, A: Deserialize<'a>>(&'a self) -> Result<A, Fault> {
-        let bytes = match &self.payload {
-            Bytes::Borrowed(bytes) => bytes,
-            Bytes::Owned(bytes) => bytes.as_slice(),
-        };
-        payload::decode(bytes, &self.limits).map_err(Fault::bad_arguments)
+        match &self.payload {
+            Bytes::Borrowed(bytes) => payload::decode(bytes, &self.limits),
+            Bytes::Owned(received) => received.decode(&self.limits),
+        }
+        .map_err(Fault::bad_arguments)
     }
 
     /// What the handler may ask about the call.
@@ -58,11 +58,11 @@ impl Request<'_> {
 
     fn into_owned(self) -> OwnedRequest {
         let payload = match self.payload {
-            Bytes::Owned(bytes) => bytes,
+            Bytes::Owned(received) => received,
             Bytes::Borrowed(bytes) => {
                 let mut copy = scratch::take();
                 copy.extend_from_slice(bytes);
-                copy
+                copy.into()
             }
         };
         OwnedRequest { payload, context: self.context, limits: self.limits }
@@ -72,7 +72,7 @@ impl Request<'_> {
 /// A call's arguments, kept for a handler that goes on.
 #[derive(Debug)]
 pub struct OwnedRequest {
-    payload: Vec<u8>,
+    payload: Received,
     context: Context,
     limits: DecodeLimits,
 }
@@ -84,7 +84,7 @@ impl OwnedRequest {
     /// What the caller is told.
     #[inline]
     pub fn arguments<'a, A: Deserialize<'a>>(&'a self) -> Result<A, Fault> {
-        payload::decode(&self.payload, &self.limits).map_err(Fault::bad_arguments)
+        self.payload.decode(&self.limits).map_err(Fault::bad_arguments)
     }
 
     /// Takes the only argument, a byte string, without copying it where it is large.
@@ -93,18 +93,12 @@ impl OwnedRequest {
     /// What the caller is told.
     pub fn take_bytes(&mut self) -> Result<Vec<u8>, Fault> {
         let payload = std::mem::take(&mut self.payload);
-        payload::decode_bytes(payload).map_err(Fault::bad_arguments)
+        payload.into_byte_string(&self.limits).map_err(Fault::bad_arguments)
     }
 
     /// What the handler may ask about the call.
     pub fn context(&self) -> &Context {
         &self.context
-    }
-}
-
-impl Drop for OwnedRequest {
-    fn drop(&mut self) {
-        scratch::give(std::mem::take(&mut self.payload));
     }
 }
 
@@ -130,11 +124,7 @@ impl Handling {
         request: Request<'_>,
         handler: impl FnOnce(&Request<'_>) -> Result<Reply, Fault>,
     ) -> Self {
-        let reply = Reply::from_result(handler(&request));
-        if let Bytes::Owned(bytes) = request.payload {
-            scratch::give(bytes);
-        }
-        Self(Kind::Done(reply))
+        Self(Kind::Done(Reply::from_result(handler(&request))))
     }
 
     /// Runs the handler as a future.

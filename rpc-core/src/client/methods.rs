@@ -13,7 +13,7 @@ use crate::protocol::calls::Answer;
 use crate::protocol::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::protocol::failure::{self, METHOD_ERROR, OK};
 use crate::protocol::hello::{self, Binding, ErrorKindText};
-use crate::wire::payload::{Arguments, Returns};
+use crate::wire::payload::{Arguments, Received, Returns};
 
 /// A service's methods on one connection, with the options of the calls to come.
 #[derive(Clone, Debug)]
@@ -90,14 +90,19 @@ impl Methods {
         link: &Link,
         index: u16,
         answer: Answer,
-    ) -> Result<T::Value, Result<Vec<u8>, RpcError>> {
+    ) -> Result<T::Value, Result<Received, RpcError>> {
         let Answer { status, payload } = answer;
         match status {
             OK => self.decode::<T>(link, index, payload).map_err(Err),
             METHOD_ERROR => Err(Ok(payload)),
             _ => {
                 let name = self.method(index).map_or("?", MethodDescriptor::name);
-                let error = failure::to_error(status, &payload, name, &link.settings.limits.decode);
+                let error = failure::to_error(
+                    status,
+                    &payload.into_payload(),
+                    name,
+                    &link.settings.limits.decode,
+                );
                 Err(Err(error.at(&link.uri).in_method(name)))
             }
         }
@@ -108,7 +113,7 @@ impl Methods {
         &self,
         link: &Link,
         index: u16,
-        payload: Vec<u8>,
+        payload: Received,
     ) -> Result<T::Value, RpcError> {
         T::decode(payload, &link.settings.limits.decode).map_err(|error| {
             let name = self.method(index).map_or("?", MethodDescriptor::name);

@@ -41,7 +41,7 @@ pub(crate) struct Blocked {
 
 /// Bytes written at a time before others get their turn: whoever sends meanwhile goes in between, and a
 /// task does not keep its thread.
-const QUANTUM: usize = 256 << 10;
+const QUANTUM: usize = 64 << 10;
 
 pub(crate) struct Outbox {
     state: Mutex<State>,
@@ -202,6 +202,9 @@ impl Outbox {
             }
             drop(state);
             if full || quantum == 0 {
+                // Among small frames, a large message goes on only when the peer has read most of what
+                // is on its way: the next small frame waits behind that.
+                let full = full || writer.outgoing.is_mixed();
                 return Some(Blocked { writer, full });
             }
             result = writer.write_once().map(|count| quantum = quantum.saturating_sub(count));

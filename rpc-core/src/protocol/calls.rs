@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use crate::error::{Outcome, RpcError};
 use crate::protocol::incoming::Payload;
+use crate::wire::payload::Received;
 use crate::wire::scratch;
 
 /// A call's id on its connection: a number that only grows, and the slot that it waits in. Never used
@@ -34,7 +35,7 @@ pub struct Answer {
     /// The status of the reply.
     pub status: u16,
     /// Its payload.
-    pub payload: Vec<u8>,
+    pub payload: Received,
 }
 
 /// How a call ended, and someone else to be woken when the table is unlocked.
@@ -394,13 +395,13 @@ impl Calls {
 }
 
 #[inline]
-fn owned(payload: Payload<'_>) -> Vec<u8> {
+fn owned(payload: Payload<'_>) -> Received {
     match payload {
         Payload::Owned(bytes) => bytes,
         Payload::Borrowed(bytes) => {
             let mut copy = scratch::take();
             copy.extend_from_slice(bytes);
-            copy
+            copy.into()
         }
     }
 }

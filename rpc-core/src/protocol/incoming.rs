@@ -8,6 +8,7 @@
 use crate::wire::frame::{
     ANSWER, BODY, BadFrame, FRAGMENT, HEADER, Header, Kind, MORE, ONEWAY, PREFACE, Prefix,
 };
+use crate::wire::payload::Received;
 use crate::wire::scratch;
 
 /// The receive buffer, in bytes; it grows for a longer frame. What is read ahead of a large message's
@@ -62,16 +63,21 @@ pub enum Payload<'a> {
     /// Still in the receive buffer.
     Borrowed(&'a [u8]),
     /// Put together from fragments.
-    Owned(Vec<u8>),
+    Owned(Received),
 }
 
 impl Payload<'_> {
-    /// The bytes.
-    pub fn bytes(&self) -> &[u8] {
+    /// Bytes of memory that it takes.
+    pub fn len(&self) -> usize {
         match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
+            Self::Borrowed(bytes) => bytes.len(),
+            Self::Owned(received) => received.len(),
         }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -126,6 +132,8 @@ struct Partial {
     remaining: Option<u64>,
     metadata: Vec<u8>,
     total: usize,
+    /// Whether `data` is a byte string, and the payload its length and it.
+    lone: bool,
     /// Invariant: `data.len() <= total`.
     data: Vec<u8>,
 }
@@ -306,6 +314,12 @@ impl Incoming {
                 id,
             });
         }
+        // A byte string that is all of the message is kept by itself.
+        let prefix_length = Received::lone_prefix(first, total);
+        let (first, total) = match prefix_length {
+            Some(length) => (&first[length..], total - length),
+            None => (first, total),
+        };
         // See `want`.
         let mut data = scratch::take_large(total + HEADER);
         data.extend_from_slice(first);
@@ -317,6 +331,7 @@ impl Incoming {
             remaining: prefix.remaining,
             metadata: prefix.metadata.to_vec(),
             total,
+            lone: prefix_length.is_some(),
             data,
         });
         Ok(())
@@ -379,7 +394,10 @@ impl Incoming {
 
 impl Partial {
     fn into_event(self) -> Event<'static> {
-        let payload = Payload::Owned(self.data);
+        let payload = Payload::Owned(match self.lone {
+            true => Received::lone(self.data),
+            false => self.data.into(),
+        });
         if self.answer {
             return Event::Reply { id: self.id, status: self.code, payload };
         }

@@ -65,6 +65,8 @@ pub struct Outgoing {
     fragment: Option<Fragment>,
     /// Whether nothing else was sent since the last fragment.
     alone: bool,
+    /// Whether the last fragment was begun among other frames.
+    in_company: bool,
     /// Bytes of large messages that have begun and not ended.
     open: usize,
     /// The most that may be open, from the peer's `Hello`. Invariant kept unless one message alone is
@@ -94,6 +96,7 @@ impl Outgoing {
             bulk_bytes: 0,
             fragment: None,
             alone: true,
+            in_company: false,
             open: 0,
             open_limit,
         }
@@ -155,6 +158,12 @@ impl Outgoing {
     /// Bytes of large messages that wait, or are being sent.
     pub fn bulk_bytes(&self) -> usize {
         self.bulk_bytes
+    }
+
+    /// Whether large messages are being sent among small frames, which should not have to wait behind
+    /// more of them than need be.
+    pub fn is_mixed(&self) -> bool {
+        self.in_company && !self.bulk.is_empty()
     }
 
     /// Shows the next bytes to write to `with`, and gives its result. Not to be called when empty.
@@ -223,7 +232,8 @@ impl Outgoing {
     fn begin_fragment(&mut self) {
         let Some(index) = self.next_turn() else { return };
         self.bulk.swap(0, index);
-        let alone = std::mem::replace(&mut self.alone, true) && self.bulk.len() == 1;
+        self.in_company = !std::mem::replace(&mut self.alone, true);
+        let alone = !self.in_company && self.bulk.len() == 1;
         let Some(sending) = self.bulk.front_mut() else { return };
         let (bulk, left) = (&sending.bulk, sending.bulk.data.len() - sending.framed);
         let length = left.min(match (sending.begun, alone) {

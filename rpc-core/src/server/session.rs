@@ -69,7 +69,7 @@ impl Session {
         };
         let payload = match call.payload {
             Payload::Borrowed(bytes) => Bytes::Borrowed(bytes),
-            Payload::Owned(bytes) => Bytes::Owned(bytes),
+            Payload::Owned(received) => Bytes::Owned(received),
         };
         let request = Request { payload, context, limits: self.limits.decode };
         guarded(|| method.service.call(method.index, request)).map(|handling| handling.0)

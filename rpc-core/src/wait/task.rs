@@ -52,7 +52,7 @@ pub(crate) struct TaskSource {
 }
 
 /// Bytes read at a time before others get their turn.
-const QUANTUM: u64 = 256 << 10;
+const QUANTUM: u64 = 64 << 10;
 
 impl TaskSource {
     /// To be called within a runtime.

@@ -11,6 +11,7 @@ mod access;
 mod decoder;
 mod encoder;
 mod fault;
+mod received;
 mod tail;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use decoder::Decoder;
 use encoder::Encoder;
 
-pub use tail::{Arguments, Returns, Taken, WithTail, decode_bytes, encode_tail};
+pub use received::Received;
+pub use tail::{Arguments, Returns, Taken, WithTail, encode_tail};
 
 /// Elements that a message may hold beyond one per payload byte.
 ///

@@ -198,7 +198,7 @@ fn broken(reason: String) -> End {
 /// Starts a call. What is done at once is answered in `batch`.
 #[inline]
 fn handle_call(inner: &Arc<Inner>, call: IncomingCall<'_>, batch: &mut Vec<u8>) -> Result<(), End> {
-    let (id, oneway, bytes) = (call.id, call.oneway, call.payload.bytes().len());
+    let (id, oneway, bytes) = (call.id, call.oneway, call.payload.len());
     let session = &inner.session;
     let admitted = inner.requests().admit(id, oneway);
     if let Err(rejection) = admitted {

@@ -16,6 +16,8 @@ use super::{DecodeError, DecodeLimits, FREE_ELEMENTS};
 /// The bytes not yet read, and what may still be spent on them.
 pub(super) struct Decoder<'de> {
     rest: &'de [u8],
+    /// A byte string without its length; only what begins by reading one gets it.
+    lone: Option<&'de [u8]>,
     depth_left: u32,
     memory_left: usize,
     elements_left: usize,
@@ -29,6 +31,7 @@ impl<'de> Decoder<'de> {
         let elements_limit = bytes.len().saturating_add(FREE_ELEMENTS);
         Self {
             rest: bytes,
+            lone: None,
             depth_left: limits.depth,
             memory_left: limits.memory,
             elements_left: elements_limit,
@@ -37,10 +40,15 @@ impl<'de> Decoder<'de> {
         }
     }
 
+    /// For a payload that is a length, which is left out, and these bytes.
+    pub(super) fn lone(bytes: &'de [u8], limits: &DecodeLimits) -> Self {
+        Self { rest: &[], lone: Some(bytes), ..Self::new(bytes, limits) }
+    }
+
     /// The bytes not yet read.
     #[inline]
     pub(super) fn remaining(&self) -> usize {
-        self.rest.len()
+        self.rest.len() + self.lone.map_or(0, <[u8]>::len)
     }
 
     /// Reads one scalar.
@@ -66,6 +74,9 @@ impl<'de> Decoder<'de> {
     /// Reads a length and that many bytes, which stay where they are.
     #[inline]
     fn read_bytes(&mut self) -> Result<&'de [u8], Fault> {
+        if let Some(bytes) = self.lone.take() {
+            return Ok(bytes);
+        }
         let length = self.read_unsigned::<usize>()?;
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or_else(fault::truncated)?;
         self.rest = rest;

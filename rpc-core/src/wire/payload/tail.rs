@@ -1,13 +1,13 @@
 //! Byte strings that are moved rather than copied.
 //!
 //! The encoding of a byte string is its length and its bytes. So one that ends a payload can be sent
-//! from where it is, behind the bytes that were encoded before it, and one that is all of a payload
-//! becomes a `Vec<u8>` by taking its length off the front. The bytes on the wire are the same.
+//! from where it is, behind the bytes that were encoded before it. The bytes on the wire are the same.
+//! How one is received without a copy is told in [`Received`].
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{DecodeError, DecodeLimits, EncodeError, decode, encode};
+use super::{DecodeError, DecodeLimits, EncodeError, Received, encode};
 use crate::wire::frame::FRAGMENT;
 
 /// A byte string that is not longer is copied: what is moved goes in fragments, and a payload that fits
@@ -73,25 +73,6 @@ pub fn encode_tail(bytes: Vec<u8>, out: &mut Vec<u8>) -> Vec<u8> {
     Vec::new()
 }
 
-/// Decodes a payload that is one byte string, within its own memory.
-///
-/// # Errors
-/// When it is anything else.
-pub fn decode_bytes(mut payload: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
-    let mut decoder = postcard::Deserializer::from_bytes(&payload);
-    let length = <u64 as serde::Deserialize>::deserialize(&mut decoder);
-    let length = length.map_err(|_| DecodeError::Truncated)?;
-    let rest = decoder.finalize().map_err(|_| DecodeError::Truncated)?.len();
-    match usize::try_from(length).ok().and_then(|length| rest.checked_sub(length)) {
-        None => Err(DecodeError::Truncated),
-        Some(0) => {
-            payload.drain(..payload.len() - rest);
-            Ok(payload)
-        }
-        Some(count) => Err(DecodeError::TrailingBytes { count }),
-    }
-}
-
 /// A value that a payload can be decoded to.
 pub trait Returns {
     /// Its type.
@@ -101,17 +82,15 @@ pub trait Returns {
     ///
     /// # Errors
     /// As for [`decode`].
-    fn decode(payload: Vec<u8>, limits: &DecodeLimits) -> Result<Self::Value, DecodeError>;
+    fn decode(payload: Received, limits: &DecodeLimits) -> Result<Self::Value, DecodeError>;
 }
 
 impl<T: DeserializeOwned> Returns for T {
     type Value = T;
 
     #[inline]
-    fn decode(payload: Vec<u8>, limits: &DecodeLimits) -> Result<T, DecodeError> {
-        let decoded = decode(&payload, limits);
-        crate::wire::scratch::give(payload);
-        decoded
+    fn decode(payload: Received, limits: &DecodeLimits) -> Result<T, DecodeError> {
+        payload.decode(limits)
     }
 }
 
@@ -122,12 +101,7 @@ pub enum Taken {}
 impl Returns for Taken {
     type Value = Vec<u8>;
 
-    fn decode(payload: Vec<u8>, limits: &DecodeLimits) -> Result<Vec<u8>, DecodeError> {
-        if payload.len() <= SMALL {
-            // Copied, so that the buffer can be used again.
-            return serde_bytes::ByteBuf::decode(payload, limits)
-                .map(serde_bytes::ByteBuf::into_vec);
-        }
-        decode_bytes(payload)
+    fn decode(payload: Received, limits: &DecodeLimits) -> Result<Vec<u8>, DecodeError> {
+        payload.into_byte_string(limits)
     }
 }
