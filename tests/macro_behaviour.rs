@@ -19,17 +19,17 @@ const WATCHDOG: Duration = Duration::from_secs(10);
 
 /// Not `Clone`: it is decoded once, and lent.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+struct Point {
     x: i32,
     y: i32,
 }
 
 /// Borrows from what it is decoded from.
 #[derive(Serialize, Deserialize)]
-pub struct Name<'a>(&'a str);
+struct Name<'a>(&'a str);
 
 #[ipc_service]
-pub trait Everything {
+trait Everything {
     async fn text(&self, a: &str, b: Option<&str>, c: Vec<&str>, d: Cow<'_, str>) -> Vec<String>;
     async fn bytes(&self, a: &[u8], b: Option<&[u8]>, c: Vec<u8>, d: Option<Vec<u8>>) -> Vec<u8>;
     fn lent(&self, a: &Point, b: &[Point], c: Option<&Point>, d: Option<&[Point]>) -> i32;
@@ -354,7 +354,7 @@ fn services_share_a_connection_and_an_implementation() {
 
 /// A trait without `async` can be an object.
 #[ipc_service]
-pub trait Plain {
+trait Plain {
     fn double(&self, n: u32) -> u32;
 }
 

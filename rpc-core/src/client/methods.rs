@@ -99,7 +99,7 @@ impl Methods {
                 let name = self.method(index).map_or("?", MethodDescriptor::name);
                 let error = failure::to_error(
                     status,
-                    &payload.into_payload(),
+                    &payload.to_payload(),
                     name,
                     &link.settings.limits.decode,
                 );

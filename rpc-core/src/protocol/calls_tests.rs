@@ -30,7 +30,7 @@ fn gone() -> RpcError {
 /// The payload of a call's answer, if it is here.
 fn polled(calls: &mut Calls, id: u64) -> Option<Result<Vec<u8>, RpcError>> {
     let (result, _) = calls.poll(id, Waker::noop())?;
-    Some(result.map(|answer| answer.payload))
+    Some(result.map(|answer| answer.payload.to_payload()))
 }
 
 fn assert_clean(calls: &Calls) {
@@ -65,7 +65,7 @@ fn an_answer_goes_to_the_one_who_waits_for_it() {
 fn the_status_is_handed_over() {
     let mut calls = table(1);
     let id = begin(&mut calls);
-    calls.answer(id, 77, Payload::Owned(vec![1]));
+    calls.answer(id, 77, Payload::Owned(vec![1].into()));
     let (result, _) = calls.poll(id, Waker::noop()).expect("the answer is here");
     assert_eq!(result.expect("it is an answer").status, 77);
 }
@@ -196,6 +196,7 @@ fn answers_that_nobody_looks_at_never_share_a_slot() {
     while let Ok(id) = calls.begin(None, 0) {
         answer(&mut calls, id, &id.to_le_bytes());
         ids.push(id);
+        assert!(ids.len() <= MOST as usize + 1, "a slot is used twice at a time");
     }
     assert_eq!(ids.len(), MOST as usize + 1, "every slot is taken");
     let mut place = None;
@@ -203,7 +204,7 @@ fn answers_that_nobody_looks_at_never_share_a_slot() {
     calls.wait_in_line(&mut place, &waker, 0);
     for id in ids {
         let (result, next) = calls.poll(id, Waker::noop()).expect("its answer is here");
-        assert_eq!(result.expect("it is an answer").payload, id.to_le_bytes());
+        assert_eq!(result.expect("it is an answer").payload.to_payload(), id.to_le_bytes());
         next.into_iter().for_each(Waker::wake);
     }
     assert_eq!(bell.take(), 1, "the first free slot goes to the one in line");

@@ -67,6 +67,14 @@ pub enum Payload<'a> {
 }
 
 impl Payload<'_> {
+    /// The bytes as they were sent.
+    pub fn to_payload(&self) -> Vec<u8> {
+        match self {
+            Self::Borrowed(bytes) => bytes.to_vec(),
+            Self::Owned(received) => received.to_payload(),
+        }
+    }
+
     /// Bytes of memory that it takes.
     pub fn len(&self) -> usize {
         match self {

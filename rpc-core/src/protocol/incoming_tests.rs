@@ -217,6 +217,24 @@ fn fragments_are_received_where_they_belong_with_one_header_ahead() {
     assert_eq!((&buffer[..], limit), (&data[..10], 60_000 + HEADER));
 }
 
+#[test]
+fn a_byte_string_that_is_all_of_a_message_arrives_with_its_length() {
+    let mut payload = vec![0xf0, 0xa2, 0x04];
+    payload.extend(pattern(1, 70_000));
+    let with = |length: u8| [&[length], &payload[1..]].concat();
+    // The true length, one too small, one too large.
+    for payload in [with(0xf0), with(0xef), with(0xf1)] {
+        for first in (1..10).chain([4_096]) {
+            let data = plain(Kind::Data, 0, 1, &payload[first..]);
+            let begun = beginning(Kind::Call, 1, 70_003, &payload[..first]);
+            let events = whole(&stream(&[begun, data, call(2, b"next")]));
+            let Received::Call { payload: arrived, .. } = &events[2] else { panic!("a call") };
+            assert!(*arrived == payload, "first fragment of {first} bytes");
+            assert_eq!(events.len(), 4);
+        }
+    }
+}
+
 /// A random conversation's frames, and what arrives of them.
 fn conversation(random: &mut Random) -> (Vec<Vec<u8>>, Vec<Received>) {
     struct Sending {

@@ -114,10 +114,10 @@ impl From<Event<'_>> for Received {
                 oneway: call.oneway,
                 remaining: call.remaining,
                 metadata: call.metadata.into_owned(),
-                payload: call.payload.bytes().to_vec(),
+                payload: call.payload.to_payload(),
             },
             Event::Reply { id, status, payload } => {
-                Self::Reply { id, status, payload: payload.bytes().to_vec() }
+                Self::Reply { id, status, payload: payload.to_payload() }
             }
             Event::Frame { header, body } => Self::Frame { header, body: body.to_vec() },
         }

@@ -89,8 +89,8 @@ impl Received {
     }
 
     /// The payload as it was sent.
-    pub fn into_payload(mut self) -> Vec<u8> {
-        if self.lone { whole(&self.bytes) } else { std::mem::take(&mut self.bytes) }
+    pub fn to_payload(&self) -> Vec<u8> {
+        if self.lone { whole(&self.bytes) } else { self.bytes.clone() }
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
         let small = lone(&[3; 4]);
         let five: (u8, u8, u8, u8, u8) = small.decode(&LIMITS).expect("five numbers");
         assert_eq!(five, (4, 3, 3, 3, 3));
-        assert_eq!(small.into_payload(), [4, 3, 3, 3, 3]);
+        assert_eq!(small.to_payload(), [4, 3, 3, 3, 3]);
     }
 
     #[test]

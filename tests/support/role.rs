@@ -1,0 +1,126 @@
+//! Other processes: this executable starts itself again, as the test `play` with a role to play, and
+//! talks with it in lines over a Unix socket.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::scratch::Scratch;
+use super::watchdog::Watchdog;
+
+const ROLE: &str = "IPCALL_TEST_ROLE";
+const ABOUT: &str = "IPCALL_TEST_ABOUT";
+const CONTROL: &str = "IPCALL_TEST_CONTROL";
+
+/// Lines to and from another process, or another thread that plays its part.
+pub(crate) struct Control {
+    reader: BufReader<UnixStream>,
+    writer: UnixStream,
+}
+
+impl Control {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        Self { writer: stream.try_clone().unwrap(), reader: BufReader::new(stream) }
+    }
+
+    /// Two connected ends.
+    pub(crate) fn pair() -> (Self, Self) {
+        let (one, other) = UnixStream::pair().unwrap();
+        (Self::new(one), Self::new(other))
+    }
+
+    /// Another writer of lines to the same place.
+    pub(crate) fn writer(&self) -> UnixStream {
+        self.writer.try_clone().unwrap()
+    }
+
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.writer, "{line}").unwrap();
+    }
+
+    /// The next line; `None` when the other side has ended.
+    pub(crate) fn hear(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.reader.read_line(&mut line) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(line.trim_end().to_owned()),
+        }
+    }
+}
+
+/// A process that plays a role. Dropping it kills it.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) control: Control,
+}
+
+impl Process {
+    /// Starts to play `role` with `about`.
+    pub(crate) fn start(role: &str, about: &str) -> Self {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "play", "--nocapture", "--test-threads=1"])
+            .env(ROLE, role)
+            .env(ABOUT, about)
+            .env(CONTROL, &path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        std::fs::remove_file(path).unwrap();
+        Self { child, control: Control::new(stream) }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn say(&mut self, line: &str) {
+        self.control.say(line);
+    }
+
+    /// The next line that it says.
+    #[track_caller]
+    pub(crate) fn hear(&mut self) -> String {
+        self.control.hear().expect("the other process has ended")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.id()).unwrap()), signal).unwrap();
+    }
+
+    /// `kill -9`, and the end of the process.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Neither can fail for a child that has not been waited for; for one that has, both may.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Plays the role that this process was started for, if there is one; to be called by the test `play`.
+/// `act` is given the role, what it is about, and the lines from and to whoever started it.
+pub(crate) fn play(act: impl FnOnce(&str, &str, Control)) {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let about = std::env::var(ABOUT).unwrap();
+    let _watchdog = Watchdog::new(format!("role {role} {about}"));
+    let stream = UnixStream::connect(std::env::var(CONTROL).unwrap()).unwrap();
+    act(&role, &about, Control::new(stream));
+}
