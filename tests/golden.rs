@@ -161,6 +161,7 @@ fn replies_are_written_and_read_as_ever() {
         ("ok-nothing", OK, encoded(&())),
         ("method-error", METHOD_ERROR, encoded(&DivideError::TooLarge { limit: -300 })),
         ("cancelled", Status::Cancelled as u16, failure(1, 0, 0, "")),
+        ("withdrawn", Status::Cancelled as u16, failure(0, 0, 0, "")),
         ("deadline-exceeded", Status::DeadlineExceeded as u16, failure(0, 1_500_000_000, 0, "")),
         (
             "too-large",

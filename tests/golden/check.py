@@ -225,6 +225,7 @@ def replies(found):
         assert decode(reply.payload, shape) == value
     for name, status, executed, limit, actual, part in [
         ("cancelled", 2, 1, 0, 0, ""),
+        ("withdrawn", 2, 0, 0, 0, ""),
         ("deadline-exceeded", 3, 0, 1_500_000_000, 0, ""),
         ("too-large", 4, 2, 64 << 20, 70_000_000, "result"),
         ("unknown-method", 5, 0, 0, 0, "99"),

@@ -147,6 +147,23 @@ fn a_server_answers_every_form_of_call() {
 }
 
 #[test]
+fn a_server_forgets_a_call_that_is_cancelled_between_its_fragments() {
+    let place = Place::new();
+    let _serving = Serving::at(&place);
+    let [conversation, fragments, replies, control] =
+        ["conversation.hex", "fragments.hex", "replies.hex", "control.hex"].map(Vectors::load);
+    let mut client = Raw::connect(&place.socket());
+    client.say(conversation.get("client-hello"));
+    client.expect("server-hello", conversation.get("server-hello"));
+    client.say(fragments.get("first"));
+    client.say(&[0; 65_536]);
+    client.say(control.get("cancel"));
+    client.expect("withdrawn", replies.get("withdrawn"));
+    client.say(conversation.get("call-add"));
+    client.expect("reply-add", conversation.get("reply-add"));
+}
+
+#[test]
 fn a_stranger_is_told_nothing_and_another_version_why() {
     let (place, golden) = (Place::new(), Vectors::load("conversation.hex"));
     let _serving = Serving::at(&place);

@@ -4,8 +4,10 @@
 //! and hands the others their answers; when it leaves, it passes the reading side on. The same holds for
 //! a write that a full peer has stopped.
 
-use std::cell::LazyCell;
+use std::cell::{LazyCell, RefCell};
 use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
@@ -22,7 +24,7 @@ use crate::limits::Settings;
 use crate::protocol::calls::{Answer, NotBegun, Ticket};
 use crate::protocol::hello::Hello;
 use crate::transport::{Connector, Peer, Transport};
-use crate::wait::thread::{ThreadSource, wait};
+use crate::wait::thread::{Bell, ThreadSource, wait};
 
 /// A blocking connection to a server, without the methods of any service.
 ///
@@ -40,6 +42,8 @@ struct Shared {
 struct Roles {
     source: Option<Box<ThreadSource>>,
     blocked: Option<Blocked>,
+    /// The thread that writes and waits for the reading side, too.
+    source_wanted: Option<Waker>,
 }
 
 /// Wakes a thread that is parked.
@@ -51,8 +55,29 @@ impl Wake for Unpark {
     }
 }
 
+/// Wakes a thread wherever it sleeps.
+#[derive(Clone)]
+struct Alarm {
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+impl Alarm {
+    /// This thread's; made when it is first needed.
+    fn of_this_thread() -> io::Result<Self> {
+        ALARM.with_borrow_mut(|alarm| {
+            if alarm.is_none() {
+                let bell = Arc::new(Bell::new()?);
+                *alarm = Some(Self { waker: Waker::from(Arc::clone(&bell)), bell });
+            }
+            alarm.clone().ok_or_else(|| io::ErrorKind::Other.into())
+        })
+    }
+}
+
 thread_local! {
     static WAKER: LazyCell<Waker> = LazyCell::new(|| Waker::from(Arc::new(Unpark(thread::current()))));
+    static ALARM: RefCell<Option<Alarm>> = const { RefCell::new(None) };
 }
 
 impl BlockingClient {
@@ -108,7 +133,7 @@ impl BlockingClient {
             let id = turn.begin(&prepared)?;
             turn.keep(self.0.link.send(id, &mut prepared));
             let answer = turn.answer(id, &prepared);
-            turn.finish();
+            turn.finish(prepared.deadline);
             answer
         })
     }
@@ -121,7 +146,7 @@ impl BlockingClient {
             turn.keep(self.0.link.send(id, &mut prepared));
             let next = self.0.link.calls().forget(id);
             next.into_iter().for_each(Waker::wake);
-            turn.finish();
+            turn.finish(None);
             match self.0.link.outbox.broken() {
                 Some(kind) => Err(ended(&kind.into()).at(&self.0.link.uri)),
                 None => Ok(()),
@@ -163,12 +188,22 @@ struct Turn<'a> {
     waker: &'a Waker,
     source: Option<Box<ThreadSource>>,
     blocked: Option<Blocked>,
+    /// Set once this thread is to be woken from a sleep on descriptors.
+    alarm: Option<Alarm>,
     wakers: Vec<Waker>,
 }
 
 impl<'a> Turn<'a> {
     fn new(shared: &'a Shared, waker: &'a Waker) -> Self {
-        Self { shared, waker, source: None, blocked: None, wakers: Vec::new() }
+        Self { shared, waker, source: None, blocked: None, alarm: None, wakers: Vec::new() }
+    }
+
+    fn set_alarm(&mut self) -> Result<Waker, RpcError> {
+        let alarm = match self.alarm.take() {
+            Some(alarm) => alarm,
+            None => Alarm::of_this_thread().map_err(|e| RpcError::io("making an eventfd", e))?,
+        };
+        Ok(self.alarm.insert(alarm).waker.clone())
     }
 
     /// Waits for the call's turn and begins it.
@@ -188,9 +223,10 @@ impl<'a> Turn<'a> {
         call: &Prepared,
         place: &mut Option<Ticket>,
     ) -> Result<u64, RpcError> {
-        let link = &self.shared.link;
+        let shared = self.shared;
+        let link = &shared.link;
         loop {
-            if !link.outbox.is_full(self.waker) {
+            if !link.outbox.is_crowded() || !link.outbox.is_full(&self.set_alarm()?) {
                 let mut calls = link.calls();
                 match calls.begin(call.deadline, call.held_bytes()) {
                     Ok(id) => return Ok(id),
@@ -198,14 +234,13 @@ impl<'a> Turn<'a> {
                         return Err(error.with_outcome(Outcome::NotExecuted));
                     }
                     Err(NotBegun::Full) => {
-                        calls.wait_in_line(place, self.waker, call.held_bytes());
+                        calls.wait_in_line(place, &self.set_alarm()?, call.held_bytes());
                     }
                 }
             }
             if is_over(call.deadline) {
                 return Err(link.deadline_exceeded(call.budget));
             }
-            self.take_roles();
             self.step(call.deadline);
         }
     }
@@ -253,11 +288,19 @@ impl<'a> Turn<'a> {
             let mut roles = self.shared.roles();
             self.source = roles.source.take();
             self.blocked = self.blocked.take().or_else(|| roles.blocked.take());
+            match &mut self.source {
+                Some(source) => source.go_on(),
+                // Without an alarm this thread finds out as soon as it can write.
+                None if self.blocked.is_some() => roles.source_wanted = self.set_alarm().ok(),
+                None => {}
+            }
         }
     }
 
     /// Waits once: with the roles that this thread has, or for whoever has them.
     fn step(&mut self, deadline: Option<Instant>) {
+        // Whoever gave roles back since they were asked for may have found nobody to wake.
+        self.take_roles();
         let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if self.source.is_none() && self.blocked.is_none() {
             match timeout {
@@ -279,8 +322,14 @@ impl<'a> Turn<'a> {
             return Err(stalled(progress));
         }
         let timeout = patience.into_iter().chain(timeout).min();
-        let ready = wait(self.source.as_deref_mut(), self.blocked.as_mut(), None, timeout)
+        let bell = self.alarm.as_ref().map(|alarm| alarm.bell.as_fd());
+        let ready = wait(self.source.as_deref_mut(), self.blocked.as_mut(), bell, timeout)
             .map_err(|error| ended(&error))?;
+        if ready.other
+            && let Some(alarm) = &self.alarm
+        {
+            alarm.bell.silence();
+        }
         let link = &self.shared.link;
         if ready.write
             && let Some(blocked) = self.blocked.take()
@@ -311,24 +360,28 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Gives the roles back, and wakes someone to take them.
-    fn finish(mut self) {
-        while self.blocked.is_some() && self.shared.link.calls().any_waiting().is_none() {
+    /// Gives the roles back, and wakes someone to take them. What is written only in part when the time
+    /// is over is left to the next call.
+    fn finish(mut self, deadline: Option<Instant>) {
+        while self.blocked.is_some()
+            && !is_over(deadline)
+            && self.shared.link.calls().any_waiting().is_none()
+        {
             // Nobody waits who could go on with this.
-            if let Err(error) = self.wait_and_move(None) {
-                self.shared.link.fail(error);
-                return;
-            }
+            self.step(deadline);
         }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        let mut wanted = None;
         {
             let mut roles = self.shared.roles();
-            if self.source.is_some() {
-                roles.source = self.source.take();
+            if let Some(mut source) = self.source.take() {
+                source.pause();
+                roles.source = Some(source);
+                wanted = roles.source_wanted.take();
             }
             if self.blocked.is_some() {
                 roles.blocked = self.blocked.take();
@@ -337,8 +390,9 @@ impl Drop for Turn<'_> {
                 return;
             }
         }
+        // The first may have gone meanwhile.
         let next = self.shared.link.calls().any_waiting();
-        next.into_iter().for_each(Waker::wake);
+        wanted.into_iter().chain(next).for_each(Waker::wake);
     }
 }
 
@@ -382,7 +436,7 @@ fn attempt<C: Connector + ?Sized>(
     let theirs = shake_hands(&mut source, &outbox, &hello, limits.handshake)?;
     outbox.set_limits(&theirs, limits);
     let link = Link::new(connector.uri(), peer, theirs, settings.clone(), outbox);
-    let roles = Roles { source: Some(Box::new(source)), blocked: None };
+    let roles = Roles { source: Some(Box::new(source)), blocked: None, source_wanted: None };
     Ok(BlockingClient(Arc::new(Shared { link, roles: Mutex::new(roles) })))
 }
 

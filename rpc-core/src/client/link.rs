@@ -155,7 +155,7 @@ impl Link {
 
     /// Tells the server that a call's answer is no longer wanted.
     pub(crate) fn send_cancel(&self, id: u64) -> Option<Blocked> {
-        self.outbox.send(Message::Urgent(&Header::new(Kind::Cancel, id).to_bytes()))
+        self.outbox.send(Message::Cancel(id))
     }
 
     /// Makes of one read's bytes what there is to make; those to be woken are collected.
@@ -192,7 +192,9 @@ impl Link {
                     Kind::Ping => {}
                     kind => return Err(broken(format!("a {kind:?} frame to a client"))),
                 },
-                Event::Call(_) => return Err(broken("a call to a client".to_owned())),
+                Event::Call(_) | Event::Withdrawn { .. } => {
+                    return Err(broken("a call to a client".to_owned()));
+                }
                 Event::Preface => {}
             }
         }

@@ -63,8 +63,11 @@ impl Methods {
         };
         let deadline = self.options.deadline.or(method.default_deadline());
         let budget = deadline.or(link.settings.deadline).filter(|_| !method.is_oneway());
-        let metadata = self.options.encoded_metadata()?;
-        link.prepare(*number, method.is_oneway(), budget, metadata, arguments)
+        self.options
+            .encoded_metadata()
+            .and_then(|metadata| {
+                link.prepare(*number, method.is_oneway(), budget, metadata, arguments)
+            })
             .map_err(|error| error.at(&link.uri).in_method(method.name()))
     }
 

@@ -20,6 +20,8 @@ pub(crate) enum Message<'a> {
     Small(&'a [u8]),
     /// A small frame that overtakes what is queued.
     Urgent(&'a [u8]),
+    /// The cancellation of a call.
+    Cancel(u64),
     /// A message in fragments.
     Bulk(Bulk),
 }
@@ -247,6 +249,12 @@ impl Outbox {
         crowded
     }
 
+    /// Whether all that was sent is written, as far as it can be.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.broken.is_some() || (state.writer.is_some() && state.waiting.is_empty())
+    }
+
     /// Whether writing has failed: a cheap question for senders, who then see to it that someone looks
     /// at [`broken`](Self::broken).
     #[inline]
@@ -287,6 +295,7 @@ impl Outgoing {
         match message {
             Message::Small(frames) => self.push(frames),
             Message::Urgent(frame) => self.push_urgent(frame),
+            Message::Cancel(id) => self.push_cancel(id),
             Message::Bulk(bulk) => self.push_bulk(bulk),
         }
     }

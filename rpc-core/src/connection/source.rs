@@ -75,6 +75,12 @@ pub(crate) fn closed() -> RpcError {
     RpcError::new(ErrorKind::PeerGone { how }, Outcome::MaybeExecuted)
 }
 
+/// The error of a connection that the peer closed in the middle of something.
+pub(crate) fn cut_off() -> RpcError {
+    let how = "it closed the connection in the middle of a message".to_owned();
+    RpcError::new(ErrorKind::PeerGone { how }, Outcome::MaybeExecuted)
+}
+
 /// The error of a connection that a violation ended.
 pub(crate) fn violated(violation: &Violation) -> RpcError {
     let kind = ErrorKind::ProtocolViolation { reason: violation.to_string() };

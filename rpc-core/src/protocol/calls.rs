@@ -411,5 +411,9 @@ fn owned(payload: Payload<'_>) -> Received {
 mod tests;
 
 #[cfg(test)]
+#[path = "calls_model_tests.rs"]
+mod model_tests;
+
+#[cfg(test)]
 #[path = "calls_line_tests.rs"]
 mod line_tests;

@@ -31,6 +31,13 @@ pub enum Event<'a> {
         /// The result, or the error.
         payload: Payload<'a>,
     },
+    /// A call that was cancelled before all of it had come.
+    Withdrawn {
+        /// The call.
+        id: u64,
+        /// Whether no reply is wanted.
+        oneway: bool,
+    },
     /// Any other frame.
     Frame {
         /// Its header.
@@ -254,6 +261,11 @@ impl Incoming {
                 self.begin_message(header, body_start, end)?;
                 continue;
             }
+            if header.kind == Kind::Cancel
+                && let Some(partial) = self.take_partial(header.id)
+            {
+                return Ok(Some(Event::Withdrawn { id: partial.id, oneway: partial.oneway }));
+            }
             return whole_frame(header, &self.buffer[body_start..end], self.message_limit)
                 .map(Some);
         }
@@ -343,6 +355,13 @@ impl Incoming {
             data,
         });
         Ok(())
+    }
+
+    /// Forgets what has come of a call that is cancelled.
+    fn take_partial(&mut self, id: u64) -> Option<Partial> {
+        let index = self.partials.iter().position(|p| p.id == id && !p.answer)?;
+        // Between two frames no fragment is under way, so nothing refers to a place in the list.
+        Some(self.partials.swap_remove(index))
     }
 
     /// Takes in as much of a fragment as is here.

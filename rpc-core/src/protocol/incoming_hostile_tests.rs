@@ -227,6 +227,27 @@ fn a_fragment_needs_a_beginning() {
 }
 
 #[test]
+fn nothing_follows_of_a_message_that_was_withdrawn() {
+    let begun = beginning(Kind::Call, 1, 70_000, b"x");
+    let cancel = plain(Kind::Cancel, 0, 1, b"");
+    let more = plain(Kind::Data, 0, 1, b"x");
+    let bytes = [&begun[..], &cancel, &more].concat();
+    assert_eq!(fragment_fault(&bytes), "a fragment without a beginning");
+}
+
+#[test]
+fn what_was_withdrawn_is_no_longer_held() {
+    let mut incoming = greeted(LIMIT, HELD);
+    for id in 0..10 {
+        let begun = beginning(Kind::Call, id, HELD as u64, b"x");
+        let bytes = [begun, plain(Kind::Cancel, 0, id, b"")].concat();
+        let events = feed(&mut incoming, &bytes, || usize::MAX).expect("one at a time");
+        assert_eq!(events, [Received::Withdrawn { id, oneway: false }]);
+    }
+    assert!(!incoming.is_midway());
+}
+
+#[test]
 fn a_fragment_is_neither_empty_nor_past_the_end() {
     let begun = beginning(Kind::Call, 1, 70_000, b"x");
     for length in [0, 70_000, 70_001] {
@@ -345,7 +366,7 @@ proptest! {
         let payload = |event: &Received| match event {
             Received::Call { payload, .. } | Received::Reply { payload, .. } => payload.len(),
             Received::Frame { body, .. } => body.len(),
-            Received::Preface => 0,
+            Received::Preface | Received::Withdrawn { .. } => 0,
         };
         let taken: usize = events.iter().map(|event| HEADER + payload(event)).sum();
         prop_assert!(taken <= bytes.len());

@@ -235,6 +235,28 @@ fn a_byte_string_that_is_all_of_a_message_arrives_with_its_length() {
     }
 }
 
+#[test]
+fn a_cancel_in_the_midst_of_a_call_withdraws_it() {
+    let data = pattern(1, 70_000);
+    let frames = [
+        beginning(Kind::Call, 1, 70_000, &data[..10]),
+        beginning(Kind::Reply, 1, 70_000, &data[..10]),
+        plain(Kind::Data, 0, 1, &data[10..5_000]),
+        plain(Kind::Cancel, 0, 1, b""),
+        plain(Kind::Cancel, 0, 1, b""),
+        beginning(Kind::Call, 2, 70_000, &data[..10]),
+        plain(Kind::Data, 0, 2, &data[10..]),
+        plain(Kind::Data, ANSWER, 1, &data[10..]),
+    ];
+    let events = whole(&stream(&frames));
+    assert_eq!(events[2], Received::Withdrawn { id: 1, oneway: false });
+    let second = Received::Frame { header: Header::new(Kind::Cancel, 1), body: Vec::new() };
+    assert_eq!(events[3], second, "there is nothing to withdraw any more");
+    assert!(matches!(events[4], Received::Call { id: 2, .. }));
+    assert!(matches!(events[5], Received::Reply { id: 1, .. }), "an answer is not withdrawn");
+    assert_eq!(events.len(), 6);
+}
+
 /// A random conversation's frames, and what arrives of them.
 fn conversation(random: &mut Random) -> (Vec<Vec<u8>>, Vec<Received>) {
     struct Sending {

@@ -48,6 +48,8 @@ struct Sending {
     /// Bytes of `data`, from its start, that are in frames already begun.
     framed: usize,
     begun: bool,
+    /// Whether it ends, early, after its current fragment.
+    cancelled: bool,
 }
 
 /// The queue of one direction.
@@ -57,6 +59,8 @@ pub struct Outgoing {
     current: Vec<u8>,
     written: usize,
     urgent: Vec<u8>,
+    /// Calls to be cancelled. Such a frame overtakes all but the call that it is about.
+    cancels: Vec<u64>,
     small: Vec<u8>,
     bulk: VecDeque<Sending>,
     /// Bytes of the messages in `bulk`.
@@ -91,6 +95,7 @@ impl Outgoing {
             current: Vec::new(),
             written: 0,
             urgent: Vec::new(),
+            cancels: Vec::new(),
             small: Vec::new(),
             bulk: VecDeque::new(),
             bulk_bytes: 0,
@@ -118,10 +123,15 @@ impl Outgoing {
         self.urgent.extend_from_slice(frame);
     }
 
+    /// Cancels a call. What is left of a large one is not sent.
+    pub fn push_cancel(&mut self, id: u64) {
+        self.cancels.push(id);
+    }
+
     /// Queues a large message.
     pub fn push_bulk(&mut self, bulk: Bulk) {
         self.bulk_bytes += bulk.total();
-        self.bulk.push_back(Sending { framed: bulk.skip, bulk, begun: false });
+        self.bulk.push_back(Sending { framed: bulk.skip, bulk, begun: false, cancelled: false });
     }
 
     /// Queues what is left of a frame of which `written` bytes are out. Only for an empty queue.
@@ -135,6 +145,7 @@ impl Outgoing {
     /// Takes over all that was pushed to another queue, of which nothing was written.
     pub fn append(&mut self, other: &mut Self) {
         move_over(&mut self.urgent, &mut other.urgent);
+        self.cancels.append(&mut other.cancels);
         move_over(&mut self.small, &mut other.small);
         self.bulk.append(&mut other.bulk);
         self.bulk_bytes += std::mem::take(&mut other.bulk_bytes);
@@ -146,13 +157,15 @@ impl Outgoing {
         self.written == self.current.len()
             && self.small.is_empty()
             && self.urgent.is_empty()
+            && self.cancels.is_empty()
             && self.fragment.is_none()
             && self.bulk.is_empty()
     }
 
     /// Bytes of small frames that wait.
     pub fn queued(&self) -> usize {
-        self.current.len() - self.written + self.small.len() + self.urgent.len()
+        let cancels = self.cancels.len() * HEADER;
+        self.current.len() - self.written + self.small.len() + self.urgent.len() + cancels
     }
 
     /// Bytes of large messages that wait, or are being sent.
@@ -214,6 +227,9 @@ impl Outgoing {
         if self.fragment.as_ref().is_some_and(|fragment| fragment.written > 0) {
             return;
         }
+        if !self.cancels.is_empty() {
+            self.place_cancels();
+        }
         self.alone &= self.current.is_empty() && self.urgent.is_empty() && self.small.is_empty();
         if self.current.is_empty() {
             std::mem::swap(&mut self.current, &mut self.urgent);
@@ -225,6 +241,28 @@ impl Outgoing {
         }
         if self.fragment.is_none() {
             self.begin_fragment();
+        }
+    }
+
+    /// Puts each cancellation where it comes after what it is about.
+    #[cold]
+    fn place_cancels(&mut self) {
+        for id in std::mem::take(&mut self.cancels) {
+            let is_it = |sending: &Sending| {
+                let header = &sending.bulk.header;
+                header.id == id && header.kind == Kind::Call
+            };
+            if let Some(index) = self.bulk.iter().position(is_it) {
+                let writing = index == 0 && self.fragment.is_some();
+                if writing || !self.bulk[index].begun {
+                    self.bulk[index].cancelled = true;
+                    continue;
+                }
+                self.bulk.remove(index).into_iter().for_each(|sending| self.ended(sending));
+            }
+            let frame = Header::new(Kind::Cancel, id).to_bytes();
+            let behind = if has_call(&self.small, id) { &mut self.small } else { &mut self.urgent };
+            behind.extend_from_slice(&frame);
         }
     }
 
@@ -267,14 +305,33 @@ impl Outgoing {
     /// A fragment is out: the message ends, or goes to the back of the line.
     fn end_turn(&mut self) {
         let Some(sending) = self.bulk.pop_front() else { return };
-        if sending.framed < sending.bulk.data.len() {
-            self.bulk.push_back(sending);
-        } else {
-            self.open -= sending.bulk.total();
-            self.bulk_bytes -= sending.bulk.total();
-            scratch::give(sending.bulk.data);
+        if sending.cancelled {
+            let frame = Header::new(Kind::Cancel, sending.bulk.header.id).to_bytes();
+            self.urgent.extend_from_slice(&frame);
+        } else if sending.framed < sending.bulk.data.len() {
+            return self.bulk.push_back(sending);
         }
+        self.ended(sending);
     }
+
+    /// Nothing more of a begun message is sent.
+    fn ended(&mut self, sending: Sending) {
+        self.open -= sending.bulk.total();
+        self.bulk_bytes -= sending.bulk.total();
+        scratch::give(sending.bulk.data);
+    }
+}
+
+/// Whether one of these frames is the call `id`.
+fn has_call(mut frames: &[u8], id: u64) -> bool {
+    while let Some((head, _)) = frames.split_first_chunk::<HEADER>() {
+        let Ok(header) = Header::from_bytes(head) else { return false };
+        if header.kind == Kind::Call && header.id == id {
+            return true;
+        }
+        frames = frames.get(HEADER + header.length as usize..).unwrap_or_default();
+    }
+    false
 }
 
 fn move_over(to: &mut Vec<u8>, from: &mut Vec<u8>) {
@@ -302,3 +359,7 @@ fn first_head(bulk: &Bulk, length: usize, head: &mut Vec<u8>) {
 #[cfg(test)]
 #[path = "outgoing_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "outgoing_cancel_tests.rs"]
+mod cancel_tests;

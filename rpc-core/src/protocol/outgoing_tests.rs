@@ -9,14 +9,14 @@ use crate::wire::frame::{ANSWER, BODY, FRAGMENT, HEADER, Header, Kind, MORE, ONE
 const PLENTY: usize = usize::MAX;
 
 /// A large call with `length` bytes of [`pattern`].
-fn large(id: u64, length: usize) -> Bulk {
+pub(super) fn large(id: u64, length: usize) -> Bulk {
     let header = Header::new(Kind::Call, id);
     let data = pattern(id, length);
     Bulk { header, remaining: None, metadata: Vec::new(), lead: Vec::new(), data, skip: 0 }
 }
 
 /// Writes at most `most` bytes, once.
-fn write(outgoing: &mut Outgoing, most: usize, out: &mut Vec<u8>) -> usize {
+pub(super) fn write(outgoing: &mut Outgoing, most: usize, out: &mut Vec<u8>) -> usize {
     let count = outgoing.slices(|slices| {
         let mut left = most;
         for slice in slices {
@@ -31,7 +31,7 @@ fn write(outgoing: &mut Outgoing, most: usize, out: &mut Vec<u8>) -> usize {
     count
 }
 
-fn write_all(outgoing: &mut Outgoing, most: usize) -> Vec<u8> {
+pub(super) fn write_all(outgoing: &mut Outgoing, most: usize) -> Vec<u8> {
     let mut out = Vec::new();
     while !outgoing.is_empty() {
         write(outgoing, most, &mut out);
@@ -40,13 +40,13 @@ fn write_all(outgoing: &mut Outgoing, most: usize) -> Vec<u8> {
 }
 
 /// The kinds and ids of all that is written from now on.
-fn order(outgoing: &mut Outgoing) -> Vec<(Kind, u64)> {
+pub(super) fn order(outgoing: &mut Outgoing) -> Vec<(Kind, u64)> {
     let bytes = write_all(outgoing, PLENTY);
     frames(&bytes).iter().map(|(header, _)| (header.kind, header.id)).collect()
 }
 
 /// What arrives at a peer that holds any amount.
-fn arrived(bytes: &[u8]) -> Vec<Received> {
+pub(super) fn arrived(bytes: &[u8]) -> Vec<Received> {
     let mut incoming = greeted(PLENTY, PLENTY);
     let events = feed(&mut incoming, bytes, || PLENTY).expect("the bytes are in order");
     assert!(!incoming.is_midway());
@@ -341,7 +341,9 @@ fn whatever_is_pushed_arrives_once_through_writes_and_reads_of_any_size() {
         assert!(!incoming.is_midway());
         assert_eq!(outgoing.open, 0);
         let id = |event: &Received| match event {
-            Received::Call { id, .. } | Received::Reply { id, .. } => *id,
+            Received::Call { id, .. }
+            | Received::Reply { id, .. }
+            | Received::Withdrawn { id, .. } => *id,
             Received::Frame { header, .. } => header.id,
             Received::Preface => u64::MAX,
         };

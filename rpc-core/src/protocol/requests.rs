@@ -11,7 +11,9 @@ pub struct Requests<H> {
     running: BTreeMap<u64, H>,
     /// Running calls that get no reply; they have no id that could be asked for.
     oneway: u32,
+    /// Bytes of arguments of running calls: of those with a reply, and of those without.
     held: usize,
+    oneway_held: usize,
     limit: u32,
     held_limit: usize,
     draining: bool,
@@ -25,6 +27,11 @@ pub enum Rejection {
         /// That many.
         limit: u32,
     },
+    /// The arguments of running calls take as much memory as they may.
+    Held {
+        /// That many bytes.
+        limit: usize,
+    },
     /// The server is about to stop.
     Draining,
     /// The id is that of a running call: a violation.
@@ -34,7 +41,15 @@ pub enum Rejection {
 impl<H> Requests<H> {
     /// A table for `limit` calls with arguments of together at most `held_limit` bytes.
     pub fn new(limit: u32, held_limit: usize) -> Self {
-        Self { running: BTreeMap::new(), oneway: 0, held: 0, limit, held_limit, draining: false }
+        Self {
+            running: BTreeMap::new(),
+            oneway: 0,
+            held: 0,
+            oneway_held: 0,
+            limit,
+            held_limit,
+            draining: false,
+        }
     }
 
     /// Whether the call may be started. Calls without a reply do not take places from the others, which
@@ -59,22 +74,37 @@ impl<H> Requests<H> {
         Ok(())
     }
 
+    /// Whether `bytes` of arguments may be kept for a call with a reply, or one larger than that alone.
+    /// A caller that counts its unanswered calls finds out before it sends them.
+    ///
+    /// # Errors
+    /// [`Rejection::Held`].
+    #[inline]
+    pub fn hold(&self, bytes: usize) -> Result<(), Rejection> {
+        if bytes > 0 && self.held > 0 && self.held + bytes > self.held_limit {
+            return Err(Rejection::Held { limit: self.held_limit });
+        }
+        Ok(())
+    }
+
     /// Enters a call whose handler goes on; `bytes` of arguments are kept for it.
     pub fn start(&mut self, id: u64, oneway: bool, bytes: usize, handle: H) {
-        self.held += bytes;
         if oneway {
             self.oneway += 1;
+            self.oneway_held += bytes;
         } else {
+            self.held += bytes;
             self.running.insert(id, handle);
         }
     }
 
     /// Takes out a call whose handler has ended.
     pub fn finish(&mut self, id: u64, oneway: bool, bytes: usize) {
-        self.held = self.held.saturating_sub(bytes);
         if oneway {
             self.oneway = self.oneway.saturating_sub(1);
+            self.oneway_held = self.oneway_held.saturating_sub(bytes);
         } else {
+            self.held = self.held.saturating_sub(bytes);
             self.running.remove(&id);
         }
     }
@@ -94,10 +124,11 @@ impl<H> Requests<H> {
         self.running.len() as u32 + self.oneway
     }
 
-    /// Whether so much is held, or so many calls without a reply are running, that no more should be
-    /// read.
+    /// Whether so many calls without a reply are running, or so much is held for them, that no more
+    /// should be read: they cannot be refused. What the others hold is bounded by [`hold`](Self::hold), so
+    /// that cancellations and the client's end are still read.
     pub fn is_full(&self) -> bool {
-        self.held >= self.held_limit || self.oneway >= self.limit
+        self.oneway >= self.limit || self.oneway_held >= self.held_limit
     }
 
     /// From now on no call is admitted.

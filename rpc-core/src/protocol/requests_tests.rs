@@ -64,14 +64,28 @@ fn nothing_more_is_read_while_too_many_run_without_a_reply() {
 }
 
 #[test]
-fn nothing_more_is_read_while_too_much_is_held() {
+fn nothing_more_is_read_while_too_much_is_held_without_a_reply() {
     let mut requests = Requests::new(10, 100);
-    requests.start(1, false, 60, 1);
+    requests.start(1, true, 60, 1);
     assert!(!requests.is_full());
     requests.start(2, true, 40, 2);
     assert!(requests.is_full());
     requests.finish(2, true, 40);
     assert!(!requests.is_full());
+}
+
+#[test]
+fn no_more_is_held_than_the_limit_and_reading_goes_on() {
+    let mut requests = Requests::new(10, 100);
+    assert_eq!(requests.hold(200), Ok(()), "one alone may be larger");
+    requests.start(1, false, 60, 1);
+    assert_eq!(requests.hold(40), Ok(()));
+    assert_eq!(requests.hold(41), Err(Rejection::Held { limit: 100 }));
+    requests.start(2, false, 40, 2);
+    assert_eq!((requests.hold(0), requests.is_full()), (Ok(()), false));
+    assert_eq!(requests.hold(1), Err(Rejection::Held { limit: 100 }));
+    requests.finish(1, false, 60);
+    assert_eq!(requests.hold(60), Ok(()));
 }
 
 #[test]
@@ -139,9 +153,11 @@ proptest! {
                     requests.finish(id, false, bytes);
                 },
             }
-            let held: usize = running.values().chain(&oneway).sum();
+            let oneway_held: usize = oneway.iter().sum();
             prop_assert_eq!(requests.in_flight() as usize, running.len() + oneway.len());
-            prop_assert_eq!(requests.is_full(), held >= 100 || oneway.len() >= 4);
+            prop_assert_eq!(requests.is_full(), oneway_held >= 100 || oneway.len() >= 4);
+            let held: usize = running.values().sum();
+            prop_assert_eq!(requests.hold(30).is_ok(), held == 0 || held <= 70);
             prop_assert!(requests.handles().eq(running.keys()));
         }
     }

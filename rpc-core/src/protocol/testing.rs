@@ -98,6 +98,10 @@ pub(super) enum Received {
         status: u16,
         payload: Vec<u8>,
     },
+    Withdrawn {
+        id: u64,
+        oneway: bool,
+    },
     Frame {
         header: Header,
         body: Vec<u8>,
@@ -119,6 +123,7 @@ impl From<Event<'_>> for Received {
             Event::Reply { id, status, payload } => {
                 Self::Reply { id, status, payload: payload.to_payload() }
             }
+            Event::Withdrawn { id, oneway } => Self::Withdrawn { id, oneway },
             Event::Frame { header, body } => Self::Frame { header, body: body.to_vec() },
         }
     }
@@ -199,13 +204,20 @@ pub(super) fn frames(mut bytes: &[u8]) -> Vec<(Header, &[u8])> {
     frames
 }
 
-/// Bytes that tell where they stand and whose they are; at most 2 MiB less a little.
+/// Bytes that tell where they stand and whose they are.
 pub(super) fn pattern(id: u64, length: usize) -> Vec<u8> {
-    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        (0..2 << 20).map(|at: usize| (at.wrapping_mul(0x9e37) >> 8) as u8).collect()
-    });
-    let start = (id.wrapping_mul(31) % 1009) as usize;
-    BYTES[start..start + length].to_vec()
+    // Prime, so that what is repeated does not come at round places.
+    const PERIOD: usize = 1_048_573;
+    static BYTES: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..PERIOD).map(|at| (at.wrapping_mul(0x9e37) >> 8) as u8).collect());
+    let mut start = (id.wrapping_mul(31) % 1009) as usize;
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let count = (length - bytes.len()).min(PERIOD - start);
+        bytes.extend_from_slice(&BYTES[start..start + count]);
+        start = 0;
+    }
+    bytes
 }
 
 /// What a call of this id, made with `bytes` of [`pattern`], arrives as.

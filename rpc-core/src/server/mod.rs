@@ -266,5 +266,8 @@ fn is_passing(error: &std::io::Error) -> bool {
 /// How long to wait before the next `accept` when descriptors or memory ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// Replies of together more bytes than this are written before further calls are handled.
+const BATCH: usize = 64 << 10;
+
 /// How long a peer that broke the protocol may take to read why.
 const LINGER: Duration = Duration::from_millis(200);

@@ -163,9 +163,9 @@ pub(crate) fn expired(budget: Duration, executed: u8) -> Reply {
     Reply::failure(Status::DeadlineExceeded, &failure)
 }
 
-/// The reply to a call that was cancelled.
-pub(crate) fn cancelled() -> Reply {
-    Reply::failure(Status::Cancelled, &Failure::not_executed("").executed(1))
+/// The reply to a call that was cancelled. `executed` as in [`Failure`].
+pub(crate) fn cancelled(executed: u8) -> Reply {
+    Reply::failure(Status::Cancelled, &Failure::not_executed("").executed(executed))
 }
 
 /// The reply to a call that is not started.
@@ -175,11 +175,15 @@ pub(crate) fn rejected(rejection: Rejection) -> Reply {
             let failure = Failure::not_executed("calls in flight on one connection");
             Reply::failure(Status::Overloaded, &failure.with_limit(limit.into(), 0))
         }
+        Rejection::Held { limit } => {
+            let failure = Failure::not_executed("bytes of arguments held for one connection");
+            Reply::failure(Status::Overloaded, &failure.with_limit(limit as u64, 0))
+        }
         Rejection::Draining => {
             let failure = Failure::not_executed("the server is shutting down");
             Reply::failure(Status::Refused, &failure)
         }
         // The connection ends with this; see the callers.
-        Rejection::Duplicate => cancelled(),
+        Rejection::Duplicate => cancelled(0),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -59,6 +60,7 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
     }
     // The names go first, so that a successor can have them.
     accepting.shutdown().await;
+    drop(accepted);
     shared.draining.store(true, Ordering::Release);
     connections.nudge_all();
     let drained = async { while tasks.join_next().await.is_some() {} };
@@ -125,9 +127,14 @@ async fn connect(
     let mut source = TaskSource::new(Source::new(reader, limits), at.settings.spin)
         .map_err(|error| ended(&error))?;
     let mut outbox = Outbox::new(writer);
+    let nudge = Arc::new(Nudge::default());
+    let _registered = connections.register(&nudge);
     let until = Instant::now() + limits.handshake;
-    let theirs = timeout_at(until, greet(&mut source, &outbox, at, &admitted)).await;
-    let theirs = theirs.unwrap_or_else(|_| {
+    let greeted = tokio::select! {
+        greeted = timeout_at(until, greet(&mut source, &outbox, at, &admitted)) => greeted,
+        () = draining(shared, &nudge) => return Ok(()),
+    };
+    let theirs = greeted.unwrap_or_else(|_| {
         let kind = ErrorKind::PeerStalled { what: "handshake", waited: limits.handshake };
         Err(RpcError::not_executed(kind))
     })?;
@@ -140,14 +147,27 @@ async fn connect(
         message_limit: usize::try_from(theirs.message_limit).unwrap_or(usize::MAX),
     };
     shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
-    let mut connection = connection::Connection::new(Arc::clone(shared), session, source);
-    let registered = connections.register(connection.nudge());
+    // So that it looks whether it is time to stop.
+    nudge.nudge();
+    let mut connection = connection::Connection::new(Arc::clone(shared), session, source, nudge);
     let result = poll_fn(|cx| connection.poll(cx)).await;
-    drop(registered);
     if let Err((reason, error)) = &result {
         connection.say_goodbye(*reason, &error.to_string()).await;
     }
-    result.map_err(|(_, error)| error)
+    match result {
+        Err((reason, error)) if reason != Reason::ShuttingDown => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the server is told to stop.
+async fn draining(shared: &Shared, nudge: &Nudge) {
+    poll_fn(|cx| {
+        // In this order: it is nudged after it was told.
+        while nudge.poll_take(cx) {}
+        if shared.is_draining() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// The server's side of the handshake: silent until the client has shown that it speaks the protocol.
@@ -203,10 +223,10 @@ async fn finish_writing(outbox: &Outbox, mut blocked: Option<Blocked>) {
 }
 
 impl Connections {
-    fn register(self: &Arc<Self>, nudge: Arc<Nudge>) -> Registered {
+    fn register(self: &Arc<Self>, nudge: &Arc<Nudge>) -> Registered {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = Arc::as_ptr(&nudge).addr() as u64;
-        map.insert(key, nudge);
+        let key = Arc::as_ptr(nudge).addr() as u64;
+        map.insert(key, Arc::clone(nudge));
         Registered { connections: Arc::clone(self), key }
     }
 

@@ -13,14 +13,15 @@ use std::time::Instant;
 
 use crate::connection::greeting::{self, Reason, goodbye, rejection};
 use crate::connection::outbox::{Blocked, Message, Outbox};
-use crate::connection::source::{Filled, Source, ended, stalled, violated};
+use crate::connection::source::{Filled, Source, cut_off, ended, stalled, violated};
 use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::failure::Status;
+use crate::protocol::hello::Hello;
 use crate::protocol::incoming::{Event, IncomingCall};
 use crate::protocol::requests::Rejection;
 use crate::server::admission::{self, Place as Admitted};
-use crate::server::session::{Session, Started, expired, guarded, rejected};
-use crate::server::{ACCEPT_PAUSE, Bound, LINGER, Place, Served, Shared, is_passing};
+use crate::server::session::{Session, Started, cancelled, expired, guarded, rejected};
+use crate::server::{ACCEPT_PAUSE, BATCH, Bound, LINGER, Place, Served, Shared, is_passing};
 use crate::service::{HandlerFuture, Kind, Reply};
 use crate::transport::Transport;
 use crate::wait::thread::{ThreadSource, accept, wait};
@@ -112,7 +113,7 @@ fn connect(
     let limits = &at.settings.limits;
     let mut source = ThreadSource::new(Source::new(reader, limits), at.settings.spin);
     let mut outbox = Outbox::new(writer);
-    let theirs = greet(&mut source, &outbox, at, &admitted)?;
+    let Some(theirs) = greet(&mut source, &outbox, at, &admitted, stop)? else { return Ok(()) };
     outbox.set_limits(&theirs, limits);
     let session = Session {
         registry: Arc::clone(&shared.registry),
@@ -122,22 +123,34 @@ fn connect(
         message_limit: usize::try_from(theirs.message_limit).unwrap_or(usize::MAX),
     };
     shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
-    let mut connection =
-        Connection { shared, session: &session, source, batch: Vec::new(), blocked: None };
+    let mut connection = Connection {
+        shared,
+        session: &session,
+        source,
+        batch: Vec::new(),
+        blocked: None,
+        unhandled: true,
+        ended: false,
+    };
     let result = connection.run(stop);
     if let Err((reason, error)) = &result {
         connection.say_goodbye(*reason, &error.to_string());
     }
-    result.map_err(|(_, error)| error)
+    match result {
+        Err((reason, error)) if reason != Reason::ShuttingDown => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The server's side of the handshake: silent until the client has shown that it speaks the protocol.
+/// `None` when it is time to stop.
 fn greet(
     source: &mut ThreadSource,
     outbox: &Outbox,
     at: &Served,
     admitted: &Admitted,
-) -> Result<crate::protocol::hello::Hello, RpcError> {
+    stop: &UnixStream,
+) -> Result<Option<Hello>, RpcError> {
     let limits = &at.settings.limits;
     let until = Instant::now() + limits.handshake;
     loop {
@@ -146,7 +159,12 @@ fn greet(
             let kind = ErrorKind::PeerStalled { what: "handshake", waited: limits.handshake };
             return Err(RpcError::not_executed(kind));
         }
-        if !wait(Some(source), None, None, Some(left)).map_err(|error| ended(&error))?.read {
+        let ready = wait(Some(source), None, Some(stop.as_fd()), Some(left));
+        let ready = ready.map_err(|error| ended(&error))?;
+        if ready.other {
+            return Ok(None);
+        }
+        if !ready.read {
             continue;
         }
         let filled = source.fill().map_err(|error| ended(&error))?;
@@ -173,7 +191,7 @@ fn greet(
             return refuse(Reason::Refused, error);
         }
         write(outbox, &at.hello, until);
-        return Ok(theirs);
+        return Ok(Some(theirs));
     }
 }
 
@@ -202,6 +220,10 @@ struct Connection<'a> {
     /// Replies to what was read last, to go in one write.
     batch: Vec<u8>,
     blocked: Option<Blocked>,
+    /// Whether something may have come that is not handled yet, behind the client's `Hello` at first.
+    unhandled: bool,
+    /// Whether all has come that will.
+    ended: bool,
 }
 
 impl Connection<'_> {
@@ -209,21 +231,32 @@ impl Connection<'_> {
         let progress = self.session.limits.progress;
         let lost = |error: io::Error| (Reason::Done, ended(&error));
         loop {
-            // As long as the peer leaves too many of its answers, nothing more is read from it.
+            // As long as the peer leaves too many of its answers, nothing more is taken from it.
             let crowded = self.session.outbox.is_crowded();
+            if self.unhandled && !crowded {
+                self.handle()?;
+                continue;
+            }
+            if self.ended && !self.unhandled {
+                let midway = self.source.source.incoming.is_midway();
+                return if midway { Err((Reason::Done, cut_off())) } else { Ok(()) };
+            }
+            // Looked at again afterwards, so that the peer has all the time there is from then on.
+            self.unhandled |= crowded;
             let reading = if crowded { None } else { Some(&mut self.source) };
             let patience = reading.as_ref().and_then(|source| source.patience(progress));
             if patience.is_some_and(|patience| patience.is_zero()) {
                 return Err((Reason::Stalled, stalled(progress)));
             }
-            let ready =
-                wait(reading, self.blocked.as_mut(), Some(stop.as_fd()), patience).map_err(lost)?;
+            // What is answered is written before it is time to stop.
+            let stop = self.blocked.is_none().then(|| stop.as_fd());
+            let ready = wait(reading, self.blocked.as_mut(), stop, patience).map_err(lost)?;
             if let Some(blocked) = self.blocked.take() {
                 self.blocked =
                     if ready.write { self.session.outbox.resume(blocked) } else { Some(blocked) };
             }
-            if ready.read && self.read()? == Filled::End {
-                return Ok(());
+            if ready.read {
+                self.read()?;
             }
             if let Some(kind) = self.session.outbox.broken() {
                 return Err(lost(kind.into()));
@@ -235,38 +268,51 @@ impl Connection<'_> {
         }
     }
 
-    /// Reads what has come and answers it in one write.
-    fn read(&mut self) -> Result<Filled, End> {
+    /// Reads what has come and answers it.
+    fn read(&mut self) -> Result<(), End> {
         loop {
             let filled = self.source.fill().map_err(|error| (Reason::Done, ended(&error)))?;
-            let handled = self.handle_all();
-            let blocked = if self.batch.is_empty() {
-                self.session.outbox.flush()
-            } else {
-                let blocked = self.session.outbox.send(Message::Small(&self.batch));
-                self.batch.clear();
-                blocked
-            };
-            handled?;
-            self.source.note_progress();
-            if blocked.is_some() {
-                self.blocked = blocked;
-            }
-            if filled != Filled::More || self.blocked.is_some() {
-                return Ok(filled);
+            self.ended = filled == Filled::End;
+            self.handle()?;
+            if filled != Filled::More || self.unhandled || self.blocked.is_some() {
+                return Ok(());
             }
         }
     }
 
-    fn handle_all(&mut self) -> Result<(), End> {
+    /// Handles what was read, and answers it in one write.
+    fn handle(&mut self) -> Result<(), End> {
+        let handled = self.handle_all();
+        let blocked = if self.batch.is_empty() {
+            self.session.outbox.flush()
+        } else {
+            let blocked = self.session.outbox.send(Message::Small(&self.batch));
+            self.batch.clear();
+            blocked
+        };
+        self.unhandled = !handled?;
+        self.source.note_progress();
+        if blocked.is_some() {
+            self.blocked = blocked;
+        }
+        Ok(())
+    }
+
+    /// Handles what has come; `false` if that was stopped because too much waits to be written.
+    fn handle_all(&mut self) -> Result<bool, End> {
         loop {
             let event = match self.source.source.next_event() {
                 Ok(Some(event)) => event,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(true),
                 Err(violation) => return Err((Reason::Violation, violated(&violation))),
             };
             match event {
-                Event::Call(call) => handle_call(self.shared, self.session, call, &mut self.batch),
+                Event::Call(call) => {
+                    handle_call(self.shared, self.session, call, &mut self.batch);
+                    if self.batch.len() > BATCH || self.session.outbox.is_crowded() {
+                        return Ok(false);
+                    }
+                }
                 Event::Frame { header, .. } => match header.kind {
                     frame::Kind::Ping if header.flags & ANSWER == 0 => {
                         let answer = Header { flags: ANSWER, length: 0, ..header };
@@ -276,6 +322,10 @@ impl Connection<'_> {
                     frame::Kind::Cancel | frame::Kind::Ping | frame::Kind::Goodbye => {}
                     kind => return Err(broken(format!("a {kind:?} frame to a server"))),
                 },
+                Event::Withdrawn { oneway: true, .. } => {}
+                Event::Withdrawn { id, .. } => {
+                    self.session.batch(id, cancelled(0), &mut self.batch);
+                }
                 Event::Reply { id, .. } => {
                     return Err(broken(format!("a reply to {id}, which nobody called")));
                 }

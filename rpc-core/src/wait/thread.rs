@@ -1,11 +1,15 @@
 //! Waiting in a plain thread: `ppoll(2)`.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::task::Wake;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
 use crate::connection::outbox::Blocked;
@@ -42,12 +46,48 @@ pub(crate) fn sleep<const N: usize>(
     Ok(ready)
 }
 
+/// Wakes the thread that made it, be it parked or asleep on descriptors with this one among them.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    thread: Thread,
+    descriptor: EventFd,
+}
+
+impl Bell {
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Self { thread: thread::current(), descriptor: EventFd::from_flags(flags)? })
+    }
+
+    /// To be called by its thread when it was woken by it.
+    pub(crate) fn silence(&self) {
+        // It may not be ringing any more.
+        let _ = self.descriptor.read();
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.thread.unpark();
+        // The count can be at its maximum; then it is ringing anyway.
+        let _ = self.descriptor.write(1);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
 /// A [`Source`] that a thread can wait for.
 pub(crate) struct ThreadSource {
     pub(crate) source: Source,
     spinner: Spinner,
     /// Since when the peer has been in the middle of something without a further byte.
     midway_since: Option<Instant>,
+    /// How long that had been when nobody went on reading.
+    waited: Option<Duration>,
 }
 
 impl ThreadSource {
@@ -104,13 +144,26 @@ pub(crate) struct Ready {
 
 impl ThreadSource {
     pub(crate) fn new(source: Source, spin: Spin) -> Self {
-        Self { source, spinner: Spinner::new(spin), midway_since: None }
+        Self { source, spinner: Spinner::new(spin), midway_since: None, waited: None }
     }
 
     /// To be called when all events were taken: notes whether the peer is in the middle of something.
     #[inline]
     pub(crate) fn note_progress(&mut self) {
         self.midway_since = self.source.incoming.is_midway().then(Instant::now);
+    }
+
+    /// Nobody reads for a while, which is not to count against the peer.
+    #[inline]
+    pub(crate) fn pause(&mut self) {
+        self.waited = self.midway_since.take().map(|since| since.elapsed());
+    }
+
+    /// Somebody reads again.
+    #[inline]
+    pub(crate) fn go_on(&mut self) {
+        let waited = self.waited.take();
+        self.midway_since = waited.and_then(|waited| Instant::now().checked_sub(waited));
     }
 
     /// How much longer the peer may take to go on, if it is in the middle of something.

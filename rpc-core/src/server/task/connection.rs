@@ -13,16 +13,16 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::finish_writing;
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
-use crate::connection::source::{Filled, ended, stalled, violated};
+use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
 use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::failure::Status;
 use crate::protocol::incoming::{Event, IncomingCall};
 use crate::protocol::requests::{Rejection, Requests};
 use crate::server::session::{Session, Started, cancelled, expired, guarded, rejected};
-use crate::server::{LINGER, Shared};
+use crate::server::{BATCH, LINGER, Shared};
 use crate::service::{BlockingHandler, HandlerFuture, Kind, Reply};
 use crate::wait::task::{Nudge, TaskSource};
-use crate::wire::frame::{self, ANSWER, Header};
+use crate::wire::frame::{self, ANSWER, FRAGMENT, Header};
 
 /// Arguments above this many bytes are decoded by the handler's own task, so that a connection goes on
 /// reading meanwhile.
@@ -36,6 +36,10 @@ pub(super) struct Connection {
     source: TaskSource,
     /// Replies to what was read last, to go in one write.
     batch: Vec<u8>,
+    /// Whether something may have come that is not handled yet, behind the client's `Hello` at first.
+    unhandled: bool,
+    /// Whether all has come that will.
+    ended: bool,
     timer: Option<Pin<Box<Sleep>>>,
     stalled_at: Option<Instant>,
 }
@@ -50,21 +54,25 @@ struct Inner {
 }
 
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, session: Session, source: TaskSource) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        session: Session,
+        source: TaskSource,
+        nudge: Arc<Nudge>,
+    ) -> Self {
         let limits = &session.limits;
         let requests = Mutex::new(Requests::new(limits.calls_in_flight, limits.held_bytes));
-        let inner = Arc::new(Inner {
-            shared,
-            session,
-            requests,
-            nudge: Arc::default(),
-            runtime: Handle::current(),
-        });
-        Self { inner, source, batch: Vec::new(), timer: None, stalled_at: None }
-    }
-
-    pub(super) fn nudge(&self) -> Arc<Nudge> {
-        Arc::clone(&self.inner.nudge)
+        let inner =
+            Arc::new(Inner { shared, session, requests, nudge, runtime: Handle::current() });
+        Self {
+            inner,
+            source,
+            batch: Vec::new(),
+            unhandled: true,
+            ended: false,
+            timer: None,
+            stalled_at: None,
+        }
     }
 
     /// Serves. Ready when the connection has ended, `Ok` if in order.
@@ -88,7 +96,8 @@ impl Connection {
             if self.inner.shared.is_draining() {
                 let mut requests = self.inner.requests();
                 requests.drain();
-                if requests.in_flight() == 0 {
+                // What was answered has to be written, too; whoever writes nudges when it is.
+                if requests.in_flight() == 0 && self.inner.session.outbox.is_idle() {
                     let kind = ErrorKind::Refused { reason: "the server has stopped".to_owned() };
                     let error = RpcError::not_executed(kind);
                     return Poll::Ready(Err((Reason::ShuttingDown, error)));
@@ -101,31 +110,47 @@ impl Connection {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             if self.inner.holds_back(cx.waker()) {
+                // It is not the peer that does not go on.
+                self.stalled_at = None;
+                self.unhandled = true;
                 return Poll::Pending;
+            }
+            if self.unhandled {
+                self.unhandled = !self.handle_all()?;
+                self.flush();
+                if self.unhandled {
+                    continue;
+                }
+                let midway = self.source.source().incoming.is_midway();
+                if self.ended {
+                    return Poll::Ready(if midway { Err((Reason::Done, cut_off())) } else { Ok(()) });
+                }
+                let progress = self.inner.session.limits.progress;
+                self.stalled_at = midway.then(|| Instant::now() + progress);
             }
             let filled = ready!(self.source.poll_fill(cx));
             let filled = filled.map_err(|error| (Reason::Done, ended(&error)))?;
-            self.handle_all()?;
-            if filled == Filled::End {
-                return Poll::Ready(Ok(()));
-            }
-            let midway = self.source.source().incoming.is_midway();
-            let progress = self.inner.session.limits.progress;
-            self.stalled_at = midway.then(|| Instant::now() + progress);
-            self.flush();
+            self.unhandled = true;
+            self.ended = filled == Filled::End;
         }
     }
 
-    fn handle_all(&mut self) -> Result<(), End> {
+    /// Handles what has come; `false` if that was stopped, because too much waits to be written or runs.
+    fn handle_all(&mut self) -> Result<bool, End> {
         let (source, inner) = (self.source.source(), &self.inner);
         loop {
             let event = match source.next_event() {
                 Ok(Some(event)) => event,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(true),
                 Err(violation) => return Err((Reason::Violation, violated(&violation))),
             };
             match event {
-                Event::Call(call) => handle_call(inner, call, &mut self.batch)?,
+                Event::Call(call) => {
+                    let more = handle_call(inner, call, &mut self.batch)?;
+                    if !more || self.batch.len() > BATCH || inner.session.outbox.is_crowded() {
+                        return Ok(false);
+                    }
+                }
                 Event::Frame { header, .. } => match header.kind {
                     frame::Kind::Cancel => inner.cancel(header.id),
                     frame::Kind::Ping if header.flags & ANSWER == 0 => {
@@ -135,6 +160,10 @@ impl Connection {
                     frame::Kind::Ping | frame::Kind::Goodbye => {}
                     kind => return Err(broken(format!("a {kind:?} frame to a server"))),
                 },
+                Event::Withdrawn { oneway: true, .. } => {}
+                Event::Withdrawn { id, .. } => {
+                    inner.session.batch(id, cancelled(0), &mut self.batch);
+                }
                 Event::Reply { id, .. } => {
                     return Err(broken(format!("a reply to {id}, which nobody called")));
                 }
@@ -195,12 +224,25 @@ fn broken(reason: String) -> End {
     (Reason::Violation, error)
 }
 
-/// Starts a call. What is done at once is answered in `batch`.
+/// Starts a call. What is done at once is answered in `batch`. `false` when no further call should be
+/// started now.
 #[inline]
-fn handle_call(inner: &Arc<Inner>, call: IncomingCall<'_>, batch: &mut Vec<u8>) -> Result<(), End> {
-    let (id, oneway, bytes) = (call.id, call.oneway, call.payload.len());
+fn handle_call(
+    inner: &Arc<Inner>,
+    call: IncomingCall<'_>,
+    batch: &mut Vec<u8>,
+) -> Result<bool, End> {
+    let (id, oneway) = (call.id, call.oneway);
+    // As the client counts them. What is small is bounded by the number of calls.
+    let bytes = if call.payload.len() > FRAGMENT { call.payload.len() } else { 0 };
     let session = &inner.session;
-    let admitted = inner.requests().admit(id, oneway);
+    let admitted = {
+        let requests = inner.requests();
+        requests.admit(id, oneway).and_then(|()| match oneway {
+            true => Ok(()),
+            false => requests.hold(bytes),
+        })
+    };
     if let Err(rejection) = admitted {
         if rejection == Rejection::Duplicate {
             return Err(broken(format!("a second call with the id {id}, which is in flight")));
@@ -208,7 +250,7 @@ fn handle_call(inner: &Arc<Inner>, call: IncomingCall<'_>, batch: &mut Vec<u8>) 
         if !oneway {
             session.batch(id, rejected(rejection), batch);
         }
-        return Ok(());
+        return Ok(true);
     }
     inner.shared.stats.calls.fetch_add(1, Ordering::Relaxed);
     let Started { kind, deadline, budget } = session.start(call);
@@ -218,7 +260,7 @@ fn handle_call(inner: &Arc<Inner>, call: IncomingCall<'_>, batch: &mut Vec<u8>) 
         Kind::Done(reply) => reply,
         Kind::Blocking(handler) => {
             running().start_blocking(handler);
-            return Ok(());
+            return Ok(!inner.requests().is_full());
         }
         Kind::Future(mut future) => {
             let polled = if bytes > LARGE {
@@ -231,7 +273,7 @@ fn handle_call(inner: &Arc<Inner>, call: IncomingCall<'_>, batch: &mut Vec<u8>) 
                 Poll::Ready(reply) => reply,
                 Poll::Pending => {
                     running().start_future(future, deadline, budget);
-                    return Ok(());
+                    return Ok(!inner.requests().is_full());
                 }
             }
         }
@@ -240,7 +282,7 @@ fn handle_call(inner: &Arc<Inner>, call: IncomingCall<'_>, batch: &mut Vec<u8>) 
     if !oneway {
         session.batch(id, reply, batch);
     }
-    Ok(())
+    Ok(true)
 }
 
 fn poll_guarded(future: &mut HandlerFuture, cx: &mut Context<'_>) -> Poll<Reply> {
@@ -357,7 +399,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            self.finish(cancelled());
+            self.finish(cancelled(1));
         }
     }
 }
