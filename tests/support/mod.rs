@@ -2,7 +2,7 @@
 //! this process and in others, and a peer that speaks raw bytes.
 //!
 //! Included by each test target; none uses all of it.
-#![allow(dead_code, unused_imports, reason = "each target uses its part")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each target uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 pub(crate) mod frame;

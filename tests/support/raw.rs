@@ -145,6 +145,13 @@ impl Raw {
         TheirHello::from_body(&frame.body).unwrap()
     }
 
+    /// Greets, and says whether it is greeted in turn.
+    pub(crate) fn is_welcome(mut self) -> bool {
+        self.write(&Hello::default().to_bytes());
+        self.preface();
+        self.frame().is_some_and(|frame| frame.kind == HELLO)
+    }
+
     #[track_caller]
     pub(crate) fn preface(&mut self) {
         while self.come.len() < PREFACE.len() {

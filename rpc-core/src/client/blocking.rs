@@ -234,7 +234,10 @@ impl<'a> Turn<'a> {
                         return Err(error.with_outcome(Outcome::NotExecuted));
                     }
                     Err(NotBegun::Full) => {
-                        calls.wait_in_line(place, &self.set_alarm()?, call.held_bytes());
+                        let alarm = self.set_alarm()?;
+                        let next = calls.wait_in_line(place, &alarm, call.held_bytes());
+                        drop(calls);
+                        next.into_iter().for_each(Waker::wake);
                     }
                 }
             }

@@ -50,6 +50,7 @@ impl<'a> Call<'a> {
             return self.poll_queued(cx);
         }
         let deadline = self.prepared.deadline;
+        let mut next = None;
         let begun = {
             let bytes = self.prepared.held_bytes();
             let mut calls = link.calls();
@@ -59,12 +60,13 @@ impl<'a> Call<'a> {
                     self.shared.nudge.nudge();
                 }
                 (Err(NotBegun::Full), _, Stage::Queued { place, .. }) => {
-                    calls.wait_in_line(place, cx.waker(), bytes);
+                    next = calls.wait_in_line(place, cx.waker(), bytes);
                 }
                 _ => {}
             }
             begun
         };
+        next.into_iter().for_each(Waker::wake);
         match begun {
             Ok(id) => {
                 let blocked = link.send(id, &mut self.prepared);

@@ -139,7 +139,7 @@ impl Methods {
             Ok(_) => {
                 let reason = "an error of a method that has none".to_owned();
                 let kind = ErrorKind::ProtocolViolation { reason };
-                RpcError::new(kind, Outcome::Executed).at(&link.uri).into()
+                self.failed(index, RpcError::new(kind, Outcome::Executed).at(&link.uri)).into()
             }
         })
     }

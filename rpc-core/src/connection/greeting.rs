@@ -4,7 +4,7 @@
 //! not want the client answers with its preface and `Goodbye`.
 
 use crate::connection::source::{Source, violated};
-use crate::error::{ErrorKind, RpcError};
+use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::hello::Hello;
 use crate::protocol::incoming::Event;
 use crate::wire::frame::{HEADER, Header, Kind, PREFACE};
@@ -63,7 +63,8 @@ pub(crate) fn farewell(header: &Header, body: &[u8]) -> RpcError {
 /// # Errors
 /// Whatever ends the handshake.
 pub(crate) fn hello(source: &mut Source) -> Result<Option<Hello>, RpcError> {
-    while let Some(event) = source.next_event().map_err(|violation| violated(&violation))? {
+    let broken = |violation| violated(&violation).with_outcome(Outcome::NotExecuted);
+    while let Some(event) = source.next_event().map_err(broken)? {
         match event {
             Event::Preface => {}
             Event::Frame { header, body } if header.kind == Kind::Hello => {

@@ -164,8 +164,15 @@ impl Calls {
     }
 
     /// Gets in line, or stays there, to be woken when there may be room for `bytes`. A place in line is
-    /// kept until it is left, so that whoever finds the room taken again goes before those behind.
-    pub fn wait_in_line(&mut self, place: &mut Option<Ticket>, waker: &Waker, bytes: usize) {
+    /// kept until it is left, so that whoever finds the room taken again goes before those behind. Gives
+    /// one for whom there is room nevertheless: to be woken, as the turn was not taken.
+    #[must_use = "nobody else will wake the next"]
+    pub fn wait_in_line(
+        &mut self,
+        place: &mut Option<Ticket>,
+        waker: &Waker,
+        bytes: usize,
+    ) -> Option<Waker> {
         let ticket = *place.get_or_insert_with(|| {
             self.tickets += 1;
             Ticket(self.tickets)
@@ -176,6 +183,7 @@ impl Calls {
                 self.line.insert(index, InLine { ticket, bytes, waker: waker.clone() });
             }
         }
+        self.next_in_line()
     }
 
     /// Leaves the line, because its call has begun or because it has gone: whoever is next gets its

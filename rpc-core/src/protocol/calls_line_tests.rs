@@ -22,7 +22,7 @@ fn answer(calls: &mut Calls, id: u64) {
 fn queue(calls: &mut Calls, waker: &Waker, bytes: usize) -> Ticket {
     let mut place = None;
     assert!(matches!(calls.begin(None, bytes), Err(NotBegun::Full)));
-    calls.wait_in_line(&mut place, waker, bytes);
+    assert!(calls.wait_in_line(&mut place, waker, bytes).is_none());
     place.expect("it was given a ticket")
 }
 
@@ -70,7 +70,7 @@ fn a_call_that_moved_to_another_task_is_woken_there() {
     let (before, waker) = Bell::new();
     let mut place = Some(queue(&mut calls, &waker, 0));
     let (after, waker) = Bell::new();
-    calls.wait_in_line(&mut place, &waker, 0);
+    assert!(calls.wait_in_line(&mut place, &waker, 0).is_none());
     answer(&mut calls, id);
     assert_eq!((before.take(), after.take()), (0, 1));
 }
@@ -86,7 +86,7 @@ fn whoever_finds_the_room_taken_again_keeps_its_place() {
     answer(&mut calls, id);
     let faster = calls.begin(None, 0).expect("a newcomer takes the room");
     assert!(matches!(calls.begin(None, 0), Err(NotBegun::Full)));
-    calls.wait_in_line(&mut place, &waker, 0);
+    assert!(calls.wait_in_line(&mut place, &waker, 0).is_none());
     first.take();
     answer(&mut calls, faster);
     assert_eq!((first.take(), second.take()), (1, 0));
@@ -120,6 +120,21 @@ fn room_for_several_is_passed_on_from_one_to_the_next() {
     calls.begin(None, 50).expect("it is its turn");
     calls.leave_line(ticket).into_iter().for_each(Waker::wake);
     assert_eq!(second.take(), 1);
+}
+
+#[test]
+fn whoever_finds_its_room_taken_lets_one_go_who_needs_less() {
+    let mut calls = Calls::new(10, 100);
+    let id = calls.begin(None, 100).expect("there is room");
+    let (_, waker) = Bell::new();
+    let mut place = Some(queue(&mut calls, &waker, 80));
+    let (smaller, other) = Bell::new();
+    queue(&mut calls, &other, 30);
+    answer(&mut calls, id);
+    calls.begin(None, 50).expect("a newcomer takes half of it");
+    assert!(matches!(calls.begin(None, 80), Err(NotBegun::Full)));
+    calls.wait_in_line(&mut place, &waker, 80).into_iter().for_each(Waker::wake);
+    assert_eq!(smaller.take(), 1);
 }
 
 #[test]
@@ -183,7 +198,10 @@ impl World {
                     server.push_back(id);
                     agent.stage = Stage::Sent(id);
                 }
-                Err(NotBegun::Full) => calls.wait_in_line(place, &agent.waker, agent.bytes),
+                Err(NotBegun::Full) => {
+                    let next = calls.wait_in_line(place, &agent.waker, agent.bytes);
+                    next.into_iter().for_each(Waker::wake);
+                }
                 Err(NotBegun::Closed(_)) => unreachable!("nothing closes"),
             }
         }

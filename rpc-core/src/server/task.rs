@@ -151,7 +151,9 @@ async fn connect(
     nudge.nudge();
     let mut connection = connection::Connection::new(Arc::clone(shared), session, source, nudge);
     let result = poll_fn(|cx| connection.poll(cx)).await;
-    if let Err((reason, error)) = &result {
+    if let Err((reason, error)) = &result
+        && *reason != Reason::Done
+    {
         connection.say_goodbye(*reason, &error.to_string()).await;
     }
     match result {

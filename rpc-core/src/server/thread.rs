@@ -133,7 +133,9 @@ fn connect(
         ended: false,
     };
     let result = connection.run(stop);
-    if let Err((reason, error)) = &result {
+    if let Err((reason, error)) = &result
+        && *reason != Reason::Done
+    {
         connection.say_goodbye(*reason, &error.to_string());
     }
     match result {

@@ -16,15 +16,22 @@ const PROBE: u32 = 64;
 /// Decides how long to try before sleeping.
 ///
 /// A wait that ended within the limit while trying makes the next one try; waits that did not make it
-/// less likely, until only a probe is left.
+/// less likely, until only a probe is left. Where trying for long cannot pay, because there is one CPU,
+/// it is still tried once if that has been worth it lately: the peer may have had the CPU meanwhile.
 #[derive(Debug)]
 pub(crate) struct Spinner {
     limit: Option<Duration>,
-    /// Recent success of trying, 0 to 16.
+    /// Recent success of trying, 0 to [`FULL`].
     credit: u32,
     waits: u32,
+    /// When this wait began to try.
     since: Option<Instant>,
+    /// Whether this wait has tried once, where once is all.
+    tried: bool,
 }
+
+/// The credit of a spinner that has always been lucky.
+const FULL: u32 = 16;
 
 impl Spinner {
     pub(crate) fn new(spin: Spin) -> Self {
@@ -33,36 +40,53 @@ impl Spinner {
             Spin::UpTo(_) if cpus() < 2 => Some(Duration::ZERO),
             Spin::UpTo(limit) => Some(limit),
         };
-        Self { limit, credit: 16, waits: 0, since: None }
+        Self { limit, credit: FULL, waits: 0, since: None, tried: false }
     }
 
-    /// Whether the next wait will try before it sleeps.
+    /// Whether the next wait will try for a while before it sleeps.
     #[inline]
     pub(crate) fn tries(&self) -> bool {
         match self.limit {
             None => true,
-            Some(limit) if limit.is_zero() => false,
-            Some(_) => self.credit > 0 || self.waits.wrapping_add(1).is_multiple_of(PROBE),
+            Some(limit) => !limit.is_zero() && self.is_lucky(),
         }
     }
 
-    /// Nothing has come: whether to try again instead of sleeping.
+    /// Nothing has come, as far as is known: whether to try again instead of sleeping.
+    #[inline]
     pub(crate) fn again(&mut self) -> bool {
-        let Some(limit) = self.limit else {
-            std::hint::spin_loop();
-            return true;
-        };
-        if limit.is_zero() {
+        match self.limit {
+            None => {
+                std::hint::spin_loop();
+                true
+            }
+            Some(limit) if limit.is_zero() => self.once(),
+            Some(limit) => self.until(limit),
+        }
+    }
+
+    fn is_lucky(&self) -> bool {
+        self.credit > 0 || self.waits.wrapping_add(1).is_multiple_of(PROBE)
+    }
+
+    #[inline]
+    fn once(&mut self) -> bool {
+        if self.tried {
+            self.tried = false;
+            self.credit = self.credit.saturating_sub(4);
             return false;
         }
+        self.tried = self.is_lucky();
+        self.waits = self.waits.wrapping_add(1);
+        self.tried
+    }
+
+    fn until(&mut self, limit: Duration) -> bool {
         let Some(since) = self.since else {
-            let tries = self.tries();
+            let lucky = self.is_lucky();
             self.waits = self.waits.wrapping_add(1);
-            if !tries {
-                return false;
-            }
-            self.since = Some(Instant::now());
-            return true;
+            self.since = lucky.then(Instant::now);
+            return lucky;
         };
         std::hint::spin_loop();
         if since.elapsed() < limit {
@@ -76,8 +100,8 @@ impl Spinner {
     /// Something has come.
     #[inline]
     pub(crate) fn done(&mut self) {
-        if self.since.take().is_some() {
-            self.credit = (self.credit + 2).min(16);
+        if self.since.take().is_some() || std::mem::take(&mut self.tried) {
+            self.credit = (self.credit + 2).min(FULL);
         }
     }
 }
@@ -85,4 +109,43 @@ impl Spinner {
 /// The CPUs that this process may use.
 fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spinner(limit: Duration) -> Spinner {
+        Spinner { limit: Some(limit), credit: FULL, waits: 0, since: None, tried: false }
+    }
+
+    #[test]
+    fn with_one_cpu_it_tries_once_while_that_pays() {
+        let mut spinner = spinner(Duration::ZERO);
+        for _ in 0..100 {
+            assert!(spinner.again(), "the last try found something");
+            spinner.done();
+        }
+        let tried = (0..1_000).filter(|_| spinner.again() && !spinner.again()).count();
+        assert!((4..=25).contains(&tried), "{tried} of 1000 waits tried in vain");
+        assert!(!spinner.tries(), "nothing is tried for long");
+    }
+
+    #[test]
+    fn it_gives_up_trying_for_long_when_that_does_not_pay() {
+        let mut spinner = spinner(Duration::from_nanos(1));
+        let in_vain = (0..640).filter(|_| {
+            let tried = spinner.again();
+            while spinner.again() {}
+            tried
+        });
+        let in_vain = in_vain.count();
+        assert!((4..=24).contains(&in_vain), "{in_vain} of 640 waits tried in vain");
+    }
+
+    #[test]
+    fn for_ever_is_for_ever() {
+        let mut spinner = Spinner::new(Spin::Forever);
+        assert!((0..1_000).all(|_| spinner.again()) && spinner.tries());
+    }
 }

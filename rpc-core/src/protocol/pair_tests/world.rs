@@ -206,7 +206,10 @@ impl World {
                     self.replies.insert(id, 0);
                 }
                 Err(NotBegun::Full) if is_over => return self.give_up(index),
-                Err(NotBegun::Full) => self.calls.wait_in_line(place, &caller.waker, bytes),
+                Err(NotBegun::Full) => {
+                    let next = self.calls.wait_in_line(place, &caller.waker, bytes);
+                    next.into_iter().for_each(Waker::wake);
+                }
                 Err(NotBegun::Closed(_)) => {
                     self.counts.failed += 1;
                     caller.stage = Stage::Idle;
@@ -299,9 +302,11 @@ impl World {
 
     fn serve(&mut self, call: &IncomingCall<'_>) {
         let payload = call.payload.to_payload();
-        let (id, oneway, bytes) = (call.id, call.oneway, payload.len());
-        assert!(payload == pattern(id, bytes), "not what was sent");
+        let (id, oneway, length) = (call.id, call.oneway, payload.len());
+        assert!(payload == pattern(id, length), "not what was sent");
+        let bytes = if length > FRAGMENT { length } else { 0 };
         self.requests.admit(id, oneway).expect("a client that keeps to the limits is admitted");
+        assert!(oneway || self.requests.hold(bytes).is_ok(), "the same for what it sends");
         self.counts.oneway_run += u64::from(oneway);
         let status = if self.random.percent(80) { OK } else { METHOD_ERROR };
         let deadline = call.remaining.map(|left| self.now + Duration::from_nanos(left));
@@ -391,7 +396,8 @@ impl World {
             self.pass_time();
             self.run_woken();
             let idle = self.callers.iter().all(|caller| matches!(caller.stage, Stage::Idle));
-            if idle && self.calls.unanswered() == 0 && self.requests.in_flight() == 0 {
+            let quiet = self.client.outgoing.is_empty() && self.forth.is_empty();
+            if idle && quiet && self.calls.unanswered() == 0 && self.requests.in_flight() == 0 {
                 break;
             }
         }

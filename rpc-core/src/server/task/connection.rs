@@ -123,7 +123,11 @@ impl Connection {
                 }
                 let midway = self.source.source().incoming.is_midway();
                 if self.ended {
-                    return Poll::Ready(if midway { Err((Reason::Done, cut_off())) } else { Ok(()) });
+                    return Poll::Ready(if midway {
+                        Err((Reason::Done, cut_off()))
+                    } else {
+                        Ok(())
+                    });
                 }
                 let progress = self.inner.session.limits.progress;
                 self.stalled_at = midway.then(|| Instant::now() + progress);
