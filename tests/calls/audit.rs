@@ -25,8 +25,9 @@ pub(crate) fn audit(scheme: &str) {
         round(&subject, waits, 5);
         let before = Holdings::now();
         round(&subject, waits, 334);
-        until(|| Holdings::now().threads == before.threads);
-        assert_eq!(Holdings::now(), before, "{waits:?}");
+        // A thread of the first round may still have been there when it was looked.
+        until(|| Holdings::now().threads <= before.threads);
+        assert_eq!(Holdings::now().descriptors, before.descriptors, "{waits:?}");
     }
     assert!(subject.entries().is_empty());
 }

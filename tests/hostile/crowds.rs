@@ -29,7 +29,7 @@ fn connections_over_the_limit_are_told_and_closed() {
         let counts = victim.counts();
         assert_eq!((counts.accepted, counts.refused), (10, 20));
         inside.pop().unwrap().finish();
-        until(|| Raw::connect(victim.endpoint()).is_welcome());
+        until(|| Raw::connect(victim.endpoint()).finds_a_welcome());
         drop_ends(victim);
     });
 }

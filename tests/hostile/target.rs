@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Tree {
     Leaf,
-    Node(Box<Tree>),
+    Node(Box<Self>),
 }
 
 /// One byte when absent, and 1,544 in memory anyway.

@@ -1,107 +1,147 @@
-//! Servers that are there but do nothing, as under a debugger: deadlines hold, and nothing is lost.
+//! One side is stopped (SIGSTOP): deadlines hold, and when it goes on, so does everything.
 
-use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipcall::{Endpoint, ErrorKind, Outcome, RpcError};
 use nix::sys::signal::Signal;
 
+use crate::server::Orders;
+use crate::service::{PostBlockingClient, PostClient};
 use crate::support::role::Process;
-use crate::support::serving::multi_thread;
-use crate::support::subject::with;
-use crate::support::waiting::{timed, until};
-use crate::support::{assert_kind, rpc_error};
-use crate::yard::{Orders, PROMPT, YardBlockingClient, YardClient, stop, with_both_servers};
+use crate::support::serving::run;
+use crate::support::subject::{between_processes, with};
+use crate::support::waiting::timed;
+use crate::support::{Waits, assert_kind, rpc_error};
 
-const DEADLINE: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(60);
+/// What a busy machine may add.
+const LOOSE: Duration = Duration::from_secs(5);
+/// More than any transport takes without a reader.
+const LARGE: usize = 16 << 20;
 
-/// Stops a process, and waits until it stands.
-pub(crate) fn halt(process: &Process) {
-    process.signal(Signal::SIGSTOP);
-    until(|| state(process.id()) == 'T');
-}
-
-/// What the kernel says a process does.
-fn state(pid: u32) -> char {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // Its name, in parentheses, may be anything.
-    stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+fn with_server(test: impl Fn(&Endpoint, &Process)) {
+    between_processes(|subject| {
+        for waits in [Waits::CurrentThread, Waits::Threads] {
+            println!("  {waits:?}");
+            let endpoint = subject.endpoint();
+            let mut server = Orders::new(&endpoint, waits).run();
+            test(&endpoint, &server);
+            server.say("end");
+            assert_eq!(server.hear(), "stopped");
+            assert!(server.wait().success());
+        }
+    });
 }
 
 #[track_caller]
-fn assert_late(error: &RpcError, taken: Duration) {
-    assert_kind!(error, ErrorKind::DeadlineExceeded { deadline } if *deadline == DEADLINE);
+fn assert_exceeded(error: &RpcError, took: Duration) {
+    assert_kind!(error, ErrorKind::DeadlineExceeded { .. });
     assert_eq!(error.outcome(), Outcome::MaybeExecuted);
-    assert!((DEADLINE..PROMPT).contains(&taken), "{taken:?}");
+    assert!(took >= SHORT && took < SHORT + LOOSE, "{took:?}");
 }
 
 #[test]
-fn deadlines_hold_while_the_server_is_stopped_and_calls_go_on_afterwards() {
-    with_both_servers(|subject, threads| {
-        let endpoint = subject.endpoint();
-        let server = Orders::new(&endpoint, threads).start();
-        let runtime = multi_thread();
-        let client = runtime.block_on(YardClient::connect(&endpoint)).unwrap();
-        let blocking = YardBlockingClient::connect(&endpoint).unwrap();
-        assert_eq!(runtime.block_on(client.add(1, 1)).unwrap(), 2);
-        assert_eq!(blocking.add(1, 1).unwrap(), 2);
-        halt(&server);
-        let hasty = client.with_deadline(DEADLINE);
-        let (result, taken) = timed(|| runtime.block_on(hasty.add(2, 2)));
-        assert_late(&rpc_error(result), taken);
-        let (result, taken) = timed(|| blocking.with_deadline(DEADLINE).add(2, 2));
-        assert_late(&rpc_error(result), taken);
-        assert_eq!(state(server.id()), 'T', "it has stood all the time");
+fn the_deadline_of_a_blocking_client_holds() {
+    with_server(|endpoint, server| {
+        let client = PostBlockingClient::connect(endpoint).unwrap();
+        let hurried = client.with_deadline(SHORT);
+        server.stop();
+        let (result, took) = timed(|| hurried.add(1, 1));
+        assert_exceeded(&rpc_error(result), took);
+        // One that cannot even be written.
+        let (result, took) = timed(|| hurried.echo(vec![7; LARGE]));
+        assert_exceeded(&rpc_error(result), took);
+        let (result, took) = timed(|| hurried.add(1, 1));
+        assert_exceeded(&rpc_error(result), took);
         server.signal(Signal::SIGCONT);
-        assert_eq!(runtime.block_on(client.add(3, 3)).unwrap(), 6, "not the late answer");
-        assert_eq!(blocking.add(3, 3).unwrap(), 6, "not the late answer");
-        until(|| client.client().calls_in_flight() == 0);
-        drop((client, hasty, blocking));
-        stop(server);
+        assert_eq!(client.add(1, 1).unwrap(), 2, "the connection goes on");
+        assert_eq!(client.echo(vec![7; LARGE]).unwrap().len(), LARGE);
+        assert_eq!(client.client().calls_in_flight(), 0);
     });
 }
 
 #[test]
-fn calls_without_a_deadline_outlast_a_pause_of_the_server() {
-    with_both_servers(|subject, threads| {
-        let endpoint = subject.endpoint();
-        let server = Orders::new(&endpoint, threads).start();
-        let runtime = multi_thread();
-        let client = runtime.block_on(YardClient::connect(&endpoint)).unwrap();
-        halt(&server);
-        let calls: Vec<_> = (0..20)
-            .map(|i| (i, client.clone()))
-            .map(|(i, client)| runtime.spawn(async move { client.add(i, 100).await }))
-            .collect();
-        until(|| client.client().calls_in_flight() == 20);
+fn the_deadlines_of_several_threads_hold() {
+    with_server(|endpoint, server| {
+        let client = PostBlockingClient::connect(endpoint).unwrap();
+        let hurried = client.with_deadline(SHORT);
+        server.stop();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let hurried = &hurried;
+                scope.spawn(move || {
+                    let (result, took) = timed(|| match thread % 2 {
+                        0 => hurried.echo(vec![7; LARGE]).map(drop),
+                        _ => hurried.add(1, 1).map(drop),
+                    });
+                    assert_exceeded(&rpc_error(result), took);
+                });
+            }
+        });
         server.signal(Signal::SIGCONT);
-        for (i, call) in calls.into_iter().enumerate() {
-            assert_eq!(runtime.block_on(call).unwrap().unwrap(), i as u64 + 100);
+        assert_eq!(client.add(1, 1).unwrap(), 2, "the connection goes on");
+    });
+}
+
+#[test]
+fn the_deadline_of_an_async_client_holds() {
+    with_server(|endpoint, server| {
+        run(async {
+            let client = PostClient::connect(endpoint).await.unwrap();
+            let hurried = client.with_deadline(SHORT);
+            server.stop();
+            for large in [false, true, false] {
+                let begun = Instant::now();
+                let result = match large {
+                    true => hurried.echo(vec![7; LARGE]).await.map(drop),
+                    false => hurried.add(1, 1).await.map(drop),
+                };
+                assert_exceeded(&rpc_error(result), begun.elapsed());
+            }
+            server.signal(Signal::SIGCONT);
+            assert_eq!(client.add(1, 1).await.unwrap(), 2, "the connection goes on");
+            assert_eq!(client.echo(vec![7; LARGE]).await.unwrap().len(), LARGE);
+        });
+    });
+}
+
+#[test]
+fn connecting_to_a_stopped_server_takes_no_longer_than_a_handshake_may() {
+    with_server(|endpoint, server| {
+        let hurried = with(endpoint, |settings| settings.limits.handshake = SHORT);
+        server.stop();
+        let (result, took) = timed(|| PostBlockingClient::connect(&hurried));
+        assert_kind!(result.unwrap_err(), ErrorKind::PeerStalled { what: "handshake", .. });
+        assert!(took >= SHORT && took < SHORT + LOOSE, "{took:?}");
+        let (result, took) = timed(|| run(PostClient::connect(&hurried)));
+        assert_kind!(result.unwrap_err(), ErrorKind::PeerStalled { what: "handshake", .. });
+        assert!(took >= SHORT && took < SHORT + LOOSE, "{took:?}");
+        server.signal(Signal::SIGCONT);
+        let client = PostBlockingClient::connect(endpoint).unwrap();
+        assert_eq!(client.add(1, 1).unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_stopped_client_does_not_hold_up_the_others() {
+    between_processes(|subject| {
+        let endpoint = subject.endpoint();
+        let mut server = Orders::new(&endpoint, Waits::CurrentThread).run();
+        let mut client = Process::start("client", &format!("blocking {}", endpoint.uri()));
+        assert_eq!(client.hear(), "connected");
+        client.stop();
+        let other = PostBlockingClient::connect(&endpoint).unwrap();
+        for i in 0..100 {
+            assert_eq!(other.add(i, 1).unwrap(), i + 1);
         }
-        drop(client);
-        stop(server);
-    });
-}
-
-#[test]
-fn a_stopped_server_lets_nobody_in_and_nobody_waits_for_ever() {
-    with_both_servers(|subject, threads| {
-        let endpoint = subject.endpoint();
-        let server = Orders::new(&endpoint, threads).start();
-        halt(&server);
-        let impatient = with(&endpoint, |settings| settings.limits.handshake = DEADLINE);
-        let runtime = multi_thread();
-        let check = |connect: &dyn Fn(&Endpoint) -> RpcError| {
-            let (error, taken) = timed(|| connect(&impatient));
-            assert_kind!(error, ErrorKind::PeerStalled { what: "handshake", waited }
-                if *waited == DEADLINE);
-            assert_eq!(error.outcome(), Outcome::NotExecuted);
-            assert!((DEADLINE..PROMPT).contains(&taken), "{taken:?}");
-        };
-        check(&|endpoint| YardBlockingClient::connect(endpoint).unwrap_err());
-        check(&|endpoint| runtime.block_on(YardClient::connect(endpoint)).unwrap_err());
-        server.signal(Signal::SIGCONT);
-        assert_eq!(YardBlockingClient::connect(&endpoint).unwrap().add(1, 1).unwrap(), 2);
-        stop(server);
+        client.signal(Signal::SIGCONT);
+        client.say("call");
+        assert_eq!(server.hear(), "started");
+        client.kill();
+        assert_eq!(server.hear(), "ended");
+        drop(other);
+        server.say("end");
+        assert_eq!(server.hear(), "stopped");
+        assert!(server.wait().success());
     });
 }

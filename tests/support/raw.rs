@@ -146,7 +146,7 @@ impl Raw {
     }
 
     /// Greets, and says whether it is greeted in turn.
-    pub(crate) fn is_welcome(mut self) -> bool {
+    pub(crate) fn finds_a_welcome(mut self) -> bool {
         self.write(&Hello::default().to_bytes());
         self.preface();
         self.frame().is_some_and(|frame| frame.kind == HELLO)

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::scratch::Scratch;
+use super::waiting::until;
 use super::watchdog::Watchdog;
 
 const ROLE: &str = "IPCALL_TEST_ROLE";
@@ -95,6 +96,12 @@ impl Process {
         kill(Pid::from_raw(i32::try_from(self.id()).unwrap()), signal).unwrap();
     }
 
+    /// Stops it, as SIGSTOP does, and waits until it has; SIGCONT lets it go on.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        until(|| is_stopped(self.id()));
+    }
+
     /// `kill -9`, and the end of the process.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -113,6 +120,16 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether every thread of the process has stopped.
+fn is_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.map(|thread| thread.unwrap().path().join("stat")).all(|stat| {
+        let stat = std::fs::read_to_string(stat).unwrap_or_default();
+        // The state stands behind the name, which is in parentheses.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 /// Plays the role that this process was started for, if there is one; to be called by the test `play`.

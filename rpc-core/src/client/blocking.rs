@@ -366,10 +366,18 @@ impl<'a> Turn<'a> {
     /// Gives the roles back, and wakes someone to take them. What is written only in part when the time
     /// is over is left to the next call.
     fn finish(mut self, deadline: Option<Instant>) {
-        while self.blocked.is_some()
-            && !is_over(deadline)
-            && self.shared.link.calls().any_waiting().is_none()
-        {
+        while self.blocked.is_some() && !is_over(deadline) {
+            let mut calls = self.shared.link.calls();
+            if calls.closed().is_some() {
+                // What is left cannot arrive any more.
+                self.blocked = None;
+                return;
+            }
+            let others = calls.any_waiting().is_some();
+            drop(calls);
+            if others {
+                return;
+            }
             // Nobody waits who could go on with this.
             self.step(deadline);
         }

@@ -2,7 +2,7 @@
 //!
 //! The macro builds a descriptor from the trait. The server announces it in `Hello`; the client compares
 //! it with its own. The signature text is made of the argument names and of the shapes of the types as
-//! serde sees them (see [`shape`](crate::wire::shape)), and its FNV-1a hash is the fingerprint.
+//! serde sees them (see [`shape`]), and its FNV-1a hash is the fingerprint.
 
 use std::fmt::Write as _;
 use std::time::Duration;

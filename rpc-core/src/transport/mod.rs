@@ -1,7 +1,7 @@
 //! The cut between the core and the mechanisms: a transport is a byte pipe one can sleep on.
 //!
 //! One end of a connection is a [`ReadHalf`] and a [`WriteHalf`]. Neither ever blocks, and each names
-//! one descriptor to sleep on. Everything that waits is built once, in [`wait`](crate::wait), over
+//! one descriptor to sleep on. Everything that waits is built once, in the module `wait`, over
 //! these calls; a transport contains no waiting loop, no task and no timer.
 //!
 //! The contract, which every transport is tested against:

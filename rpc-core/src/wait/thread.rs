@@ -205,15 +205,17 @@ pub(crate) fn wait(
     if let Some(blocked) = &mut blocked {
         ready.write = !blocked.full || !blocked.writer.half.arm();
     }
-    if ready.read || ready.write {
+    if ready.write || (ready.read && blocked.is_none()) {
         // A long write must not keep what has come waiting.
-        ready.read |= ready.write && source.is_some();
+        ready.read |= source.is_some();
         return Ok(ready);
     }
+    // Nor must trying to read keep a full writer from being looked at.
+    let timeout = if ready.read { Some(Duration::ZERO) } else { timeout };
     let reading = source.map(|source| (source.source.half.as_fd(), Interest::Readable));
     let writing =
         blocked.map(|Blocked { writer, .. }| (writer.half.as_fd(), writer.half.interest()));
     let other = other.map(|other| (other, Interest::Readable));
     let [read, write, other] = sleep([reading, writing, other], timeout)?;
-    Ok(Ready { read, write, other })
+    Ok(Ready { read: ready.read || read, write, other })
 }

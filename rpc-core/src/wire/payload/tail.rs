@@ -81,7 +81,7 @@ pub trait Returns {
     /// Decodes it.
     ///
     /// # Errors
-    /// As for [`decode`].
+    /// As for [`decode`](super::decode).
     fn decode(payload: Received, limits: &DecodeLimits) -> Result<Self::Value, DecodeError>;
 }
 
