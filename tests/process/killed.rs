@@ -8,9 +8,11 @@ use tokio::task::JoinSet;
 
 use crate::server::Orders;
 use crate::service::{PostBlockingClient, PostClient};
+use crate::support::holdings::Holdings;
 use crate::support::role::Process;
 use crate::support::serving::run;
 use crate::support::subject::between_processes;
+use crate::support::waiting::until;
 use crate::support::{Subject, Waits, assert_kind, rpc_error};
 
 /// Within which a death is seen, on a machine that does other things besides.
@@ -97,11 +99,33 @@ fn a_server_killed_in_a_large_message_fails_the_call() {
         server.stop();
         thread::scope(|scope| {
             let call = scope.spawn(|| client.echo(vec![7; 32 << 20]));
-            // Time for the transport to fill up; without it this tests less.
-            thread::sleep(Duration::from_millis(50));
+            until(|| client.client().calls_in_flight() == 1);
             server.kill();
             let error = rpc_error(call.join().unwrap());
             assert_gone(&error, Outcome::MaybeExecuted, endpoint);
+        });
+    });
+}
+
+#[test]
+fn a_server_killed_in_the_handshake_is_gone() {
+    with_server(|_, endpoint, server| {
+        // It takes part in connecting, as far as the kernel does that for it, and in nothing else.
+        server.stop();
+        let connecting: [fn(&Endpoint) -> RpcError; 2] = [
+            |endpoint| PostBlockingClient::connect(endpoint).unwrap_err(),
+            |endpoint| run(PostClient::connect(endpoint)).unwrap_err(),
+        ];
+        thread::scope(|scope| {
+            let clients = connecting.map(|connect| scope.spawn(move || connect(endpoint)));
+            // Time to send the greeting; without it this tests less.
+            thread::sleep(Duration::from_millis(50));
+            let begun = Instant::now();
+            server.kill();
+            for client in clients {
+                assert_gone(&client.join().unwrap(), Outcome::NotExecuted, endpoint);
+            }
+            assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
         });
     });
 }
@@ -132,15 +156,46 @@ fn a_client_killed_in_a_call_has_its_handler_dropped() {
         for how in ["blocking", "async"] {
             let endpoint = subject.endpoint();
             let mut server = Orders::new(&endpoint, Waits::CurrentThread).run();
+            let other = PostBlockingClient::connect(&endpoint).unwrap();
+            assert_eq!(other.add(1, 1).unwrap(), 2);
+            let before = Holdings::of(server.id());
             let mut client = Process::start("client", &format!("{how} {}", endpoint.uri()));
             assert_eq!(client.hear(), "connected");
             client.say("call");
             assert_eq!(server.hear(), "started");
-            let other = PostBlockingClient::connect(&endpoint).unwrap();
             let begun = Instant::now();
             client.kill();
             assert_eq!(server.hear(), "ended");
             assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+            until(|| Holdings::of(server.id()) == before);
+            assert_eq!(other.add(1, 1).unwrap(), 2, "the server goes on serving the others");
+            drop(other);
+            server.say("end");
+            assert_eq!(server.hear(), "stopped");
+            assert!(server.wait().success());
+        }
+    });
+}
+
+#[test]
+fn a_client_killed_in_a_large_result_leaves_nothing() {
+    between_processes(|subject| {
+        for waits in WAITS {
+            let endpoint = subject.endpoint();
+            let mut server = Orders::new(&endpoint, waits).run();
+            let other = PostBlockingClient::connect(&endpoint).unwrap();
+            assert_eq!(other.add(1, 1).unwrap(), 2);
+            let before = Holdings::of(server.id());
+            for how in ["blocking-large", "async-large"] {
+                let mut client = Process::start("client", &format!("{how} {}", endpoint.uri()));
+                assert_eq!(client.hear(), "connected");
+                client.say("call");
+                assert_eq!(server.hear(), "producing");
+                // It takes no more than there is room for on the way.
+                client.stop();
+                client.kill();
+                until(|| Holdings::of(server.id()) == before);
+            }
             assert_eq!(other.add(1, 1).unwrap(), 2, "the server goes on serving the others");
             drop(other);
             server.say("end");

@@ -1,12 +1,14 @@
 //! A server's name, when the server is killed and another one comes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use ipcall::{ConnectOptions, ErrorKind};
 
 use crate::server::Orders;
-use crate::service::PostBlockingClient;
+use crate::service::{PostBlockingClient, PostClient};
+use crate::support::serving::run;
 use crate::support::subject::between_processes;
 use crate::support::{Waits, assert_kind, rpc_error};
 
@@ -58,6 +60,46 @@ fn a_client_that_waits_finds_the_restarted_server() {
         server.say("end");
         assert_eq!(server.hear(), "stopped");
         assert!(server.wait().success());
+    });
+}
+
+#[test]
+fn clients_that_wait_are_not_put_off_by_servers_that_go() {
+    between_processes(|subject| {
+        let endpoint = subject.endpoint();
+        let orders = Orders::new(&endpoint, Waits::CurrentThread);
+        let patient = ConnectOptions::new().wait_for_server(Duration::from_secs(60));
+        let done = AtomicBool::new(false);
+        let mut last = thread::scope(|scope| {
+            for blocking in [true, false] {
+                let (done, endpoint, patient) = (&done, &endpoint, &patient);
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        if blocking {
+                            PostBlockingClient::connect_with(endpoint, patient).unwrap();
+                        } else {
+                            run(PostClient::connect_with(endpoint, patient)).unwrap();
+                        }
+                    }
+                });
+            }
+            for round in 0..6 {
+                let mut server = orders.run();
+                // It serves some of them.
+                PostBlockingClient::connect(&endpoint).unwrap().pid().unwrap();
+                if round % 2 == 0 {
+                    server.kill();
+                } else {
+                    server.say("end");
+                    assert!(server.wait().success());
+                }
+            }
+            // The last ones get in, too.
+            done.store(true, Ordering::Relaxed);
+            orders.run()
+        });
+        last.say("end");
+        assert!(last.wait().success());
     });
 }
 

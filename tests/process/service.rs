@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 pub(crate) trait Post {
     async fn add(&self, a: u64, b: u64) -> u64;
     async fn echo(&self, data: Vec<u8>) -> Vec<u8>;
+    /// So many bytes.
+    async fn produce(&self, length: u64) -> Vec<u8>;
     /// Returns when the test says `open`.
     async fn wait(&self) -> u64;
     /// Never returns.
@@ -60,6 +62,11 @@ impl Post for Office {
 
     async fn echo(&self, data: Vec<u8>) -> Vec<u8> {
         data
+    }
+
+    async fn produce(&self, length: u64) -> Vec<u8> {
+        self.report("producing");
+        vec![7; length as usize]
     }
 
     async fn wait(&self) -> u64 {

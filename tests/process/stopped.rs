@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ipcall::{Endpoint, ErrorKind, Outcome, RpcError};
+use ipcall::{CallError, Endpoint, ErrorKind, Outcome, RpcError};
 use nix::sys::signal::Signal;
 
 use crate::server::Orders;
@@ -101,6 +101,39 @@ fn the_deadline_of_an_async_client_holds() {
             server.signal(Signal::SIGCONT);
             assert_eq!(client.add(1, 1).await.unwrap(), 2, "the connection goes on");
             assert_eq!(client.echo(vec![7; LARGE]).await.unwrap().len(), LARGE);
+        });
+    });
+}
+
+#[test]
+fn the_deadline_of_calls_without_a_reply_holds() {
+    with_server(|endpoint, server| {
+        let text = "x".repeat(60_000);
+        let check = |error: RpcError, took: Duration| {
+            assert_kind!(error, ErrorKind::DeadlineExceeded { .. });
+            assert_eq!(error.outcome(), Outcome::NotExecuted, "it was never sent");
+            assert!(took < SHORT + LOOSE, "{took:?}");
+        };
+        let blocking = PostBlockingClient::connect(endpoint).unwrap();
+        server.stop();
+        let hurried = blocking.with_deadline(SHORT);
+        let call = || timed(|| hurried.note(&text));
+        let (result, took) = std::iter::repeat_with(call).find(|(done, _)| done.is_err()).unwrap();
+        check(rpc_error(result), took);
+        server.signal(Signal::SIGCONT);
+        assert_eq!(blocking.add(1, 1).unwrap(), 2, "the connection goes on");
+        run(async {
+            let client = PostClient::connect(endpoint).await.unwrap();
+            server.stop();
+            let hurried = client.with_deadline(SHORT);
+            loop {
+                let begun = Instant::now();
+                if let Err(CallError::Rpc(error)) = hurried.note(&text).await {
+                    break check(error, begun.elapsed());
+                }
+            }
+            server.signal(Signal::SIGCONT);
+            assert_eq!(client.add(1, 1).await.unwrap(), 2, "the connection goes on");
         });
     });
 }

@@ -4,6 +4,8 @@
 //! and hands the others their answers; when it leaves, it passes the reading side on. The same holds for
 //! a write that a full peer has stopped.
 
+mod connect;
+
 use std::cell::{LazyCell, RefCell};
 use std::fmt;
 use std::io;
@@ -14,16 +16,12 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crate::client::ConnectOptions;
-use crate::client::connect::{FIRST_PAUSE, LONGEST_PAUSE, settings, unreachable};
 use crate::client::link::{Link, Prepared};
-use crate::connection::greeting;
-use crate::connection::outbox::{Blocked, Message, Outbox};
-use crate::connection::source::{Filled, Source, ended, stalled};
-use crate::error::{ErrorKind, Outcome, RpcError};
-use crate::limits::Settings;
+use crate::connection::outbox::Blocked;
+use crate::connection::source::{Filled, ended, stalled};
+use crate::error::{Outcome, RpcError};
 use crate::protocol::calls::{Answer, NotBegun, Ticket};
-use crate::protocol::hello::Hello;
-use crate::transport::{Connector, Peer, Transport};
+use crate::transport::{Connector, Peer};
 use crate::wait::thread::{Bell, ThreadSource, wait};
 
 /// A blocking connection to a server, without the methods of any service.
@@ -98,7 +96,7 @@ impl BlockingClient {
         options: &ConnectOptions,
     ) -> Result<Self, RpcError> {
         let uri = connector.uri();
-        establish(connector, options).map_err(|error| error.at(uri))
+        connect::establish(connector, options).map_err(|error| error.at(uri))
     }
 
     /// What is known of the server's process.
@@ -138,7 +136,7 @@ impl BlockingClient {
         })
     }
 
-    /// Makes a call that gets no answer, and waits until it is written.
+    /// Makes a call that gets no answer, and waits until it is written, as long as its deadline allows.
     pub(crate) fn send(&self, mut prepared: Prepared) -> Result<(), RpcError> {
         WAKER.with(|waker| {
             let mut turn = Turn::new(&self.0, waker);
@@ -146,7 +144,8 @@ impl BlockingClient {
             turn.keep(self.0.link.send(id, &mut prepared));
             let next = self.0.link.calls().forget(id);
             next.into_iter().for_each(Waker::wake);
-            turn.finish(None);
+            // What is left of it then goes with the next call, or when the client is dropped.
+            turn.finish(prepared.deadline);
             match self.0.link.outbox.broken() {
                 Some(kind) => Err(ended(&kind.into()).at(&self.0.link.uri)),
                 None => Ok(()),
@@ -410,77 +409,4 @@ impl Drop for Turn<'_> {
 #[inline]
 fn is_over(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| deadline <= Instant::now())
-}
-
-fn establish<C: Connector + ?Sized>(
-    connector: &C,
-    options: &ConnectOptions,
-) -> Result<BlockingClient, RpcError> {
-    let settings = settings(connector, options);
-    let patience = settings.wait_for_server.map(|patience| Instant::now() + patience);
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let error = match attempt(connector, &settings) {
-            Ok(client) => return Ok(client),
-            Err(error) => error,
-        };
-        let absent = matches!(error.kind(), ErrorKind::ServerAbsent { .. });
-        match patience {
-            Some(until) if absent && Instant::now() < until => {
-                thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-            _ => return Err(error),
-        }
-    }
-}
-
-fn attempt<C: Connector + ?Sized>(
-    connector: &C,
-    settings: &Settings,
-) -> Result<BlockingClient, RpcError> {
-    let Transport { reader, writer, peer } = connector.try_connect()?;
-    let limits = &settings.limits;
-    let mut source = ThreadSource::new(Source::new(reader, limits), settings.spin);
-    let mut outbox = Outbox::new(writer);
-    let hello = Hello::new(limits, settings.token.as_deref(), []);
-    let theirs = shake_hands(&mut source, &outbox, &hello, limits.handshake)?;
-    outbox.set_limits(&theirs, limits);
-    let link = Link::new(connector.uri(), peer, theirs, settings.clone(), outbox);
-    let roles = Roles { source: Some(Box::new(source)), blocked: None, source_wanted: None };
-    Ok(BlockingClient(Arc::new(Shared { link, roles: Mutex::new(roles) })))
-}
-
-fn shake_hands(
-    source: &mut ThreadSource,
-    outbox: &Outbox,
-    hello: &Hello,
-    patience: Duration,
-) -> Result<Hello, RpcError> {
-    let until = Instant::now() + patience;
-    let mut blocked = outbox.send(Message::Small(&hello.to_bytes()?));
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let kind = ErrorKind::PeerStalled { what: "handshake", waited: patience };
-            return Err(RpcError::not_executed(kind));
-        }
-        let ready = wait(Some(source), blocked.as_mut(), None, Some(left)).map_err(unreachable)?;
-        if ready.write
-            && let Some(waiting) = blocked.take()
-        {
-            blocked = outbox.resume(waiting);
-        }
-        if !ready.read {
-            continue;
-        }
-        let filled = source.fill().map_err(unreachable)?;
-        if let Some(theirs) = greeting::hello(&mut source.source)? {
-            return Ok(theirs);
-        }
-        if filled == Filled::End {
-            let how = "it closed the connection in the handshake".to_owned();
-            return Err(RpcError::not_executed(ErrorKind::PeerGone { how }));
-        }
-    }
 }

@@ -41,9 +41,8 @@ pub(crate) async fn establish<C: Connector + ?Sized>(
             Ok(client) => return Ok(client),
             Err(error) => error,
         };
-        let absent = matches!(error.kind(), ErrorKind::ServerAbsent { .. });
         match patience {
-            Some(until) if absent && Instant::now() < until => {
+            Some(until) if may_come(&error) && Instant::now() < until => {
                 tokio::time::sleep_until(until.min(Instant::now() + pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -95,6 +94,16 @@ impl Opening {
                 return Err(RpcError::not_executed(ErrorKind::PeerGone { how }));
             }
         }
+    }
+}
+
+/// Whether another try may find a server: there is none yet, or one has just gone and closed those that
+/// were coming in.
+pub(crate) fn may_come(error: &RpcError) -> bool {
+    match error.kind() {
+        ErrorKind::ServerAbsent { .. } | ErrorKind::PeerGone { .. } => true,
+        ErrorKind::Io { source, .. } => source.kind() == std::io::ErrorKind::ConnectionReset,
+        _ => false,
     }
 }
 

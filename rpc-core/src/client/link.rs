@@ -87,8 +87,10 @@ impl Link {
         buffer.extend_from_slice(&[0; HEADER]);
         // A time that no clock will see is none.
         let deadline = budget.and_then(|budget| Instant::now().checked_add(budget));
-        // The remaining time is filled in when the call is sent.
-        let prefix = Prefix { total: None, remaining: deadline.map(|_| 0), metadata };
+        // The remaining time is filled in when the call is sent. Without a reply, the time is that of
+        // sending, and the handler has as much as it likes.
+        let remaining = deadline.filter(|_| !oneway).map(|_| 0);
+        let prefix = Prefix { total: None, remaining, metadata };
         prefix.write(&mut buffer);
         let payload_at = buffer.len();
         let tail = match arguments.encode(&mut buffer, self.message_limit()) {
@@ -117,7 +119,8 @@ impl Link {
         let mut header = Header::new(Kind::Call, id);
         header.code = call.method;
         header.flags = call.flags;
-        let remaining = call.deadline.map(remaining_nanos);
+        let told = call.deadline.filter(|_| call.flags & DEADLINE != 0);
+        let remaining = told.map(remaining_nanos);
         if call.is_bulk(buffer.len()) {
             return self.send_bulk(header, remaining, call, buffer);
         }

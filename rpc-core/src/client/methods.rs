@@ -62,7 +62,7 @@ impl Methods {
             return Err(self.unusable(link, index));
         };
         let deadline = self.options.deadline.or(method.default_deadline());
-        let budget = deadline.or(link.settings.deadline).filter(|_| !method.is_oneway());
+        let budget = deadline.or(link.settings.deadline);
         self.options
             .encoded_metadata()
             .and_then(|metadata| {
