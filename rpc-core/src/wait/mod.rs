@@ -16,8 +16,7 @@ const PROBE: u32 = 64;
 /// Decides how long to try before sleeping.
 ///
 /// A wait that ended within the limit while trying makes the next one try; waits that did not make it
-/// less likely, until only a probe is left. Where trying for long cannot pay, because there is one CPU,
-/// it is still tried once if that has been worth it lately: the peer may have had the CPU meanwhile.
+/// less likely, until only a probe is left. With one CPU nothing is tried: only the peer could make it come.
 #[derive(Debug)]
 pub(crate) struct Spinner {
     limit: Option<Duration>,
@@ -26,8 +25,6 @@ pub(crate) struct Spinner {
     waits: u32,
     /// When this wait began to try.
     since: Option<Instant>,
-    /// Whether this wait has tried once, where once is all.
-    tried: bool,
 }
 
 /// The credit of a spinner that has always been lucky.
@@ -40,7 +37,7 @@ impl Spinner {
             Spin::UpTo(_) if cpus() < 2 => Some(Duration::ZERO),
             Spin::UpTo(limit) => Some(limit),
         };
-        Self { limit, credit: FULL, waits: 0, since: None, tried: false }
+        Self { limit, credit: FULL, waits: 0, since: None }
     }
 
     /// Whether the next wait will try for a while before it sleeps.
@@ -60,25 +57,13 @@ impl Spinner {
                 std::hint::spin_loop();
                 true
             }
-            Some(limit) if limit.is_zero() => self.once(),
+            Some(limit) if limit.is_zero() => false,
             Some(limit) => self.until(limit),
         }
     }
 
     fn is_lucky(&self) -> bool {
         self.credit > 0 || self.waits.wrapping_add(1).is_multiple_of(PROBE)
-    }
-
-    #[inline]
-    fn once(&mut self) -> bool {
-        if self.tried {
-            self.tried = false;
-            self.credit = self.credit.saturating_sub(4);
-            return false;
-        }
-        self.tried = self.is_lucky();
-        self.waits = self.waits.wrapping_add(1);
-        self.tried
     }
 
     fn until(&mut self, limit: Duration) -> bool {
@@ -100,7 +85,7 @@ impl Spinner {
     /// Something has come.
     #[inline]
     pub(crate) fn done(&mut self) {
-        if self.since.take().is_some() || std::mem::take(&mut self.tried) {
+        if self.since.take().is_some() {
             self.credit = (self.credit + 2).min(FULL);
         }
     }
@@ -116,19 +101,13 @@ mod tests {
     use super::*;
 
     fn spinner(limit: Duration) -> Spinner {
-        Spinner { limit: Some(limit), credit: FULL, waits: 0, since: None, tried: false }
+        Spinner { limit: Some(limit), credit: FULL, waits: 0, since: None }
     }
 
     #[test]
-    fn with_one_cpu_it_tries_once_while_that_pays() {
+    fn with_no_time_to_try_it_sleeps_at_once() {
         let mut spinner = spinner(Duration::ZERO);
-        for _ in 0..100 {
-            assert!(spinner.again(), "the last try found something");
-            spinner.done();
-        }
-        let tried = (0..1_000).filter(|_| spinner.again() && !spinner.again()).count();
-        assert!((4..=25).contains(&tried), "{tried} of 1000 waits tried in vain");
-        assert!(!spinner.tries(), "nothing is tried for long");
+        assert!((0..1_000).all(|_| !spinner.tries() && !spinner.again()));
     }
 
     #[test]
