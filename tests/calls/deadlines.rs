@@ -10,7 +10,7 @@ use crate::support::waiting::{timed, until, until_async};
 use crate::support::{Serving, Waits, assert_kind, over_every_scheme, rpc_error};
 use crate::workshop::{Seen, State, WorkshopBlockingClient, WorkshopClient};
 
-const SHORT: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_millis(100);
 /// What a busy machine may add.
 const LOOSE: Duration = Duration::from_secs(5);
 

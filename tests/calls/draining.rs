@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipcall::{Endpoint, ErrorKind, Outcome};
+use ipcall::{Endpoint, ErrorKind, Outcome, Spin};
 
 use crate::support::frame::{Frame, GOODBYE, PING};
 use crate::support::raw::{Raw, number};
@@ -87,6 +87,31 @@ fn idle_connections_do_not_hold_up_the_end() {
             assert!(is_gone(&error), "{error:?}");
             assert!(error.to_string().contains("shutting down"), "{error}");
             assert_eq!(raw.goodbye().0, SHUTTING_DOWN);
+        }
+    });
+}
+
+#[test]
+fn connections_that_never_sleep_notice_the_end() {
+    over_every_scheme(|subject| {
+        for waits in Waits::ALL {
+            let endpoint = subject.endpoint_with(|settings| settings.spin = Spin::Forever);
+            let state = State::new();
+            let serving = Serving::start(waits, state.server().grace(GRACE), &endpoint);
+            let client = WorkshopBlockingClient::connect(&endpoint).unwrap();
+            assert_eq!(client.echo(pattern(1 << 20)).unwrap(), pattern(1 << 20));
+            run(async {
+                let client = WorkshopClient::connect(&endpoint).await.unwrap();
+                assert_eq!(client.add(1, 1).await.unwrap(), 2);
+                tokio::task::yield_now().await;
+                serving.shutdown();
+                let (_, took) = timed(|| serving.join());
+                assert!(took < Duration::from_secs(10), "{took:?}");
+                let error = rpc_error(client.add(1, 1).await);
+                assert!(is_gone(&error), "{error:?}");
+            });
+            let error = rpc_error(client.add(1, 1));
+            assert!(is_gone(&error), "{error:?}");
         }
     });
 }
@@ -231,5 +256,52 @@ fn calls_that_come_while_the_server_stops_are_refused_one_by_one() {
         assert_eq!(raw.frame().unwrap(), Frame::reply(1, &[]));
         assert_eq!(raw.goodbye().0, SHUTTING_DOWN);
         serving.join();
+    });
+}
+
+#[test]
+fn a_server_told_to_stop_before_it_serves_does_not_begin() {
+    over_every_scheme(|subject| {
+        for waits in Waits::ALL {
+            let endpoint = subject.endpoint();
+            let bound = State::new().server().bind([&endpoint]).unwrap();
+            bound.shutdown_handle().shutdown();
+            let handle = bound.shutdown_handle();
+            waits.serve(bound).unwrap();
+            // Too late, and harmless.
+            handle.shutdown();
+            let error = WorkshopBlockingClient::connect(&endpoint).unwrap_err();
+            assert_kind!(error, ErrorKind::ServerAbsent { .. });
+        }
+    });
+}
+
+#[test]
+fn dropping_what_serves_stops_at_once() {
+    over_every_scheme(|subject| {
+        let (state, endpoint) = (State::new(), subject.endpoint());
+        let bound = state.server().grace(GRACE).bind([&endpoint]).unwrap();
+        run(async {
+            let serving = tokio::spawn(bound.serve());
+            let client = WorkshopClient::connect(&endpoint).await.unwrap();
+            let call = tokio::spawn({
+                let client = client.clone();
+                async move { client.never().await }
+            });
+            until_async(|| state.running() == 1).await;
+            serving.abort();
+            let error = rpc_error(call.await.unwrap());
+            assert!(is_gone(&error) || matches!(error.kind(), ErrorKind::Cancelled), "{error:?}");
+            until_async(|| state.running() == 0).await;
+            let error = loop {
+                // Until its last word has come, too.
+                if let Err(ipcall::CallError::Rpc(error)) = client.add(1, 1).await {
+                    break error;
+                }
+            };
+            assert!(is_gone(&error), "{error:?}");
+            // The name is free.
+            drop(State::new().server().bind([&endpoint]).unwrap());
+        });
     });
 }

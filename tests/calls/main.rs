@@ -20,6 +20,7 @@ mod places;
 mod queueing;
 mod sizes;
 mod tokens;
+mod values;
 mod workshop;
 
 /// Not a test of its own: what another test has started this executable for.

@@ -80,7 +80,7 @@ pub(crate) trait Workshop {
     async fn meet(&self);
     /// Never ready.
     async fn never(&self);
-    #[ipc(deadline = "50ms")]
+    #[ipc(deadline = "100ms")]
     async fn never_for_long(&self);
 
     async fn panic(&self, message: &str);

@@ -4,7 +4,7 @@ use crate::server::Orders;
 use crate::support::frame::{CANCEL, Frame, ONEWAY, PING, REPLY, counted};
 use crate::support::raw::{Raw, number};
 use crate::support::waiting::until;
-use crate::victim::{Victim, attack, attack_concurrent};
+use crate::victim::{Victim, attack, attack_concurrent, attack_processes};
 
 /// The reason of a `Goodbye` to a client for which there is no room.
 const FULL: u16 = 2;
@@ -59,6 +59,23 @@ fn a_flood_of_silent_connections_is_bounded() {
         for _ in 0..9 + 64 {
             victim.assert_end("PeerGone", "in the handshake");
         }
+    });
+}
+
+#[test]
+fn a_server_without_descriptors_serves_those_it_has() {
+    let orders = Orders { descriptors: Some(80), ..Orders::default() };
+    attack_processes(&orders, |victim| {
+        let mut crowd: Vec<_> = (0..100).map(|_| victim.raw()).collect();
+        let hello = crate::support::frame::Hello::default().to_bytes();
+        crowd.iter_mut().for_each(|raw| assert!(raw.try_write(&hello)));
+        // Two for each connection: not all of them fit.
+        crowd[0].hello();
+        victim.goes_on();
+        drop(crowd);
+        until(|| Raw::try_connect(victim.endpoint()).is_some_and(Raw::finds_a_welcome));
+        // Some have found no place, and some had gone when there was one.
+        victim.ends_so_far();
     });
 }
 

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipcall::{Endpoint, RpcError, Server, Stats};
+use nix::sys::resource::{Resource, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::support::Waits;
@@ -25,6 +26,8 @@ pub(crate) struct Orders {
     pub(crate) message: Option<usize>,
     pub(crate) held: Option<usize>,
     pub(crate) token: Option<String>,
+    /// How many descriptors its process may have, where that is its own.
+    pub(crate) descriptors: Option<u64>,
 }
 
 impl Orders {
@@ -95,6 +98,9 @@ impl Counts {
 /// Serves until the other side of `control` has gone or says `stop`.
 pub(crate) fn serve(orders: &str, mut control: Control) {
     let orders: Orders = serde_json::from_str(orders).unwrap();
+    if let Some(count) = orders.descriptors {
+        setrlimit(Resource::RLIMIT_NOFILE, count, count).unwrap();
+    }
     let reports = Mutex::new(control.writer());
     let report = move |report: &Report| {
         let line = serde_json::to_string(report).unwrap();

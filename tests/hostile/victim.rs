@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ipcall::{ConnectOptions, Endpoint};
+use ipcall::{ConnectOptions, Endpoint, Limits};
 use ipcall_core::protocol::hello::Hello;
 
 use crate::server::{Counts, End, Orders, Report, serve};
 use crate::support::holdings::peak_memory;
-use crate::support::over_every_scheme;
 use crate::support::raw::{Raw, number};
 use crate::support::role::{Control, Process};
+use crate::support::subject::with;
+use crate::support::{Subject, over_every_scheme};
 use crate::target::TargetBlockingClient;
 
 /// What a server may have had resident, in bytes, unless a test says otherwise: it starts with a tenth of
@@ -49,17 +50,28 @@ pub(crate) fn attack_concurrent(orders: &Orders, attack: impl Fn(&mut Victim)) {
     attack_one_of(&[false], orders, attack);
 }
 
-fn attack_one_of(threads: &[bool], orders: &Orders, attack: impl Fn(&mut Victim)) {
+/// The same for servers that have a process of their own.
+pub(crate) fn attack_processes(orders: &Orders, attack: impl Fn(&mut Victim)) {
     over_every_scheme(|subject| {
-        for &threads in threads {
-            println!("  {}", if threads { "threads" } else { "tasks" });
-            let uri = subject.endpoint().uri().to_owned();
-            let orders = Orders { uri, threads, ..orders.clone() };
-            let mut victim = Victim::start(&orders, subject.scheme().in_process);
-            attack(&mut victim);
-            victim.finish();
+        if !subject.scheme().in_process {
+            attack_at(subject, &[false, true], orders, &attack);
         }
     });
+}
+
+fn attack_one_of(threads: &[bool], orders: &Orders, attack: impl Fn(&mut Victim)) {
+    over_every_scheme(|subject| attack_at(subject, threads, orders, &attack));
+}
+
+fn attack_at(subject: &Subject, threads: &[bool], orders: &Orders, attack: impl Fn(&mut Victim)) {
+    for &threads in threads {
+        println!("  {}", if threads { "threads" } else { "tasks" });
+        let uri = subject.endpoint().uri().to_owned();
+        let orders = Orders { uri, threads, ..orders.clone() };
+        let mut victim = Victim::start(&orders, subject.scheme().in_process);
+        attack(&mut victim);
+        victim.finish();
+    }
 }
 
 impl Victim {
@@ -74,7 +86,9 @@ impl Victim {
         let ready = server.report();
         assert!(matches!(ready, Report::Ready), "{ready:?}");
         let endpoint = orders.endpoint();
-        let honest = Honest::start(&endpoint);
+        // It is as patient as anyone.
+        let honest =
+            Honest::start(&with(&endpoint, |settings| settings.limits = Limits::default()));
         Self { endpoint, server, ended: VecDeque::new(), honest, memory: MEMORY }
     }
 

@@ -30,6 +30,11 @@ impl Raw {
         Self::new(endpoint.try_connect().unwrap())
     }
 
+    /// The same, unless nobody answers.
+    pub(crate) fn try_connect(endpoint: &Endpoint) -> Option<Self> {
+        endpoint.try_connect().ok().map(Self::new)
+    }
+
     /// Connects and greets as a client does; gives the server's `Hello`, too.
     pub(crate) fn greeted(endpoint: &Endpoint) -> (Self, TheirHello) {
         let mut raw = Self::connect(endpoint);
@@ -147,8 +152,13 @@ impl Raw {
 
     /// Greets, and says whether it is greeted in turn.
     pub(crate) fn finds_a_welcome(mut self) -> bool {
-        self.write(&Hello::default().to_bytes());
-        self.preface();
+        self.try_write(&Hello::default().to_bytes());
+        while self.come.len() < PREFACE.len() {
+            if !self.fill(None) {
+                return false;
+            }
+        }
+        self.come.drain(..PREFACE.len());
         self.frame().is_some_and(|frame| frame.kind == HELLO)
     }
 

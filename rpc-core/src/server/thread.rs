@@ -263,7 +263,8 @@ impl Connection<'_> {
             if let Some(kind) = self.session.outbox.broken() {
                 return Err(lost(kind.into()));
             }
-            if ready.other && self.shared.is_draining() && self.blocked.is_none() {
+            // One that never sleeps is not told by its descriptors.
+            if self.shared.is_draining() && self.blocked.is_none() {
                 let kind = ErrorKind::Refused { reason: "the server has stopped".to_owned() };
                 return Err((Reason::ShuttingDown, RpcError::not_executed(kind)));
             }
