@@ -32,7 +32,9 @@ fn send_and_never_read(victim: &Victim, method: &str, arguments: &[u8], calls: u
 fn small_replies_that_nobody_reads_stop_the_caller() {
     attack(&Orders::default(), |victim| {
         let (raw, sent) = send_and_never_read(victim, "echo", &counted(&[7; 1000]), 1_000_000);
-        assert!(sent < 20_000, "{sent} calls were taken");
+        // The server itself is held to its limits by its memory (see `Victim::finish`); a TCP connection
+        // may keep `tcp_rmem` and `tcp_wmem`, 36 MiB each way with some kernels, in the kernel.
+        assert!(sent < 100_000, "{sent} calls were taken");
         victim.goes_on();
         drop(raw);
         victim.assert_end("PeerGone", "");

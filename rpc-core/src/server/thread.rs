@@ -94,6 +94,8 @@ fn start(
         if let Err(error) = connect(&shared, &at, transport, &stop, admitted) {
             shared.note_end(&peer, error, &at);
         }
+        // The last thing that a connection has.
+        drop((stop, shared, at));
         drop(alive);
     });
     if let Err(error) = spawned {
