@@ -2,6 +2,8 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -68,12 +70,14 @@ async fn asynchronous(
         }
         Ok::<_, Failure>(meters)
     };
+    let echoed = Arc::new(AtomicU64::new(0));
     let beside = options.beside.map(|size| {
-        let client = client.clone();
+        let (client, echoed) = (client.clone(), Arc::clone(&echoed));
         tokio::spawn(async move {
             let mut data = payload(size);
             loop {
                 data = client.echo(data).await?;
+                echoed.fetch_add(1, Ordering::Relaxed);
             }
             #[expect(unreachable_code, reason = "it says what the task fails with")]
             Ok::<(), CallError>(())
@@ -81,14 +85,17 @@ async fn asynchronous(
     });
     pass(options.warmup).await?;
     let (before, begun) = (Usage::now(server), Instant::now());
+    echoed.store(0, Ordering::Relaxed);
     let meters = pass(options.seconds).await?;
+    let echoed = echoed.load(Ordering::Relaxed);
     if let Some(beside) = beside {
         beside.abort();
         if let Ok(Err(error)) = beside.await {
             return Err(error.into());
         }
     }
-    Ok(Report::new(&options, &meters, begun.elapsed(), before.until_now(server)))
+    let usage = before.until_now(server);
+    Ok(Report::new(&options, &meters, begun.elapsed(), usage).with_beside(options.beside, echoed))
 }
 
 fn blocking(options: &Options, server: &Running, endpoint: &Endpoint) -> Result<Report, Failure> {
@@ -113,18 +120,23 @@ fn blocking(options: &Options, server: &Running, endpoint: &Endpoint) -> Result<
             meters.collect::<Result<Vec<_>, CallError>>()
         })
     };
+    let echoed = Arc::new(AtomicU64::new(0));
     if let Some(size) = options.beside {
-        let client = client.clone();
+        let (client, echoed) = (client.clone(), Arc::clone(&echoed));
         thread::spawn(move || {
             let mut data = payload(size);
             // Ends with the process at the latest.
             while let Ok(echo) = client.echo(data) {
                 data = echo;
+                echoed.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
     pass(options.warmup)?;
     let (before, begun) = (Usage::now(server.process_id()), Instant::now());
+    echoed.store(0, Ordering::Relaxed);
     let meters = pass(options.seconds)?;
-    Ok(Report::new(options, &meters, begun.elapsed(), before.until_now(server.process_id())))
+    let echoed = echoed.load(Ordering::Relaxed);
+    let usage = before.until_now(server.process_id());
+    Ok(Report::new(options, &meters, begun.elapsed(), usage).with_beside(options.beside, echoed))
 }

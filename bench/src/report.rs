@@ -37,7 +37,8 @@ impl Usage {
     }
 }
 
-/// The result of a run. `server_*` are null where the server shares the client's process.
+/// The result of a run. `server_*` are null where the server shares the client's process, and `beside_*`
+/// without a caller beside.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     transport: String,
@@ -54,6 +55,8 @@ pub(crate) struct Report {
     pin: String,
     calls: u64,
     seconds: f64,
+    /// What the caller beside got echoed meanwhile, in 10^6 bytes a second, there and back counted once.
+    beside_mb_per_s: Option<f64>,
 }
 
 /// Round trips, in ns.
@@ -96,7 +99,14 @@ impl Report {
             pin: word(&options.pin),
             calls: all.len(),
             seconds,
+            beside_mb_per_s: None,
         }
+    }
+
+    /// Adds what the caller beside did: how many echoes of `size` bytes it got.
+    pub(crate) fn with_beside(self, size: Option<usize>, echoed: u64) -> Self {
+        let rate = size.map(|size| size as f64 * echoed as f64 / self.seconds / 1e6);
+        Self { beside_mb_per_s: rate.map(f64::round), ..self }
     }
 
     pub(crate) fn print(&self, json: bool) {
@@ -127,6 +137,9 @@ impl Report {
             micros(p999),
             micros(max),
         );
+        if let Some(rate) = self.beside_mb_per_s {
+            println!("  beside it {rate:.0} MB/s were echoed");
+        }
         let per_call = |seconds: f64| seconds * 1e6 / self.calls.max(1) as f64;
         print!("  CPU, us a call: client {:.2}", per_call(self.client_cpu_s));
         if let Some(server) = self.server_cpu_s {

@@ -14,6 +14,7 @@ mod greetings;
 mod liar;
 mod lies;
 mod mutations;
+mod pacing;
 mod server;
 mod stalls;
 mod target;

@@ -291,7 +291,10 @@ impl<'a> Turn<'a> {
             self.source = roles.source.take();
             self.blocked = self.blocked.take().or_else(|| roles.blocked.take());
             match &mut self.source {
-                Some(source) => source.go_on(),
+                Some(source) => {
+                    source.go_on();
+                    self.shared.link.outbox.start_reading();
+                }
                 // Without an alarm this thread finds out as soon as it can write.
                 None if self.blocked.is_some() => roles.source_wanted = self.set_alarm().ok(),
                 None => {}
@@ -365,6 +368,10 @@ impl<'a> Turn<'a> {
     /// Gives the roles back, and wakes someone to take them. What is written only in part when the time
     /// is over is left to the next call.
     fn finish(mut self, deadline: Option<Instant>) {
+        let link = &self.shared.link;
+        if link.outbox.waits() && self.blocked.is_none() && link.calls().any_waiting().is_none() {
+            self.blocked = link.outbox.stop_reading();
+        }
         while self.blocked.is_some() && !is_over(deadline) {
             let mut calls = self.shared.link.calls();
             if calls.closed().is_some() {

@@ -192,7 +192,7 @@ impl Link {
                         let sent = self.outbox.send(Message::Urgent(&answer.to_bytes()));
                         blocked = sent.or(blocked);
                     }
-                    Kind::Ping => {}
+                    Kind::Ping => blocked = self.outbox.answered(header.id).or(blocked),
                     kind => return Err(broken(format!("a {kind:?} frame to a client"))),
                 },
                 Event::Call(_) | Event::Withdrawn { .. } => {

@@ -3,6 +3,8 @@
 //! There is no mailbox task: whoever sends writes, from its own thread or task. Whoever finds the writer
 //! taken leaves its frame, and the one who has it takes that along in the next write. A full peer hands
 //! the writer to the sender as [`Blocked`]; it is then that one's duty to wait for room and to go on.
+//! Large messages among small ones wait for the peer to read, without anybody's waiting for that: whoever
+//! reads its answer to a ping goes on ([`Outbox::answered`]).
 
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +56,10 @@ pub(crate) struct Outbox {
     crowded: AtomicBool,
     /// Whether writing is over because of an error.
     failed: AtomicBool,
+    /// Whether someone reads what the peer answers, so that large messages can wait for that.
+    reading: AtomicBool,
+    /// Whether large messages do wait for that, with nobody writing.
+    waits: AtomicBool,
 }
 
 struct State {
@@ -63,6 +69,8 @@ struct State {
     waiting: Outgoing,
     /// Bytes of large messages that the writer has.
     sending: usize,
+    /// The last ping that the peer has answered.
+    answered: u64,
     corked: bool,
     ending: Ending,
     /// Why nothing more can be written.
@@ -86,6 +94,7 @@ impl Outbox {
             writer: Some(Box::new(writer)),
             waiting: Outgoing::new(usize::MAX),
             sending: 0,
+            answered: 0,
             corked: false,
             ending: Ending::Open,
             broken: None,
@@ -97,6 +106,8 @@ impl Outbox {
             bulk_limit: usize::MAX,
             crowded: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            reading: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
         }
     }
 
@@ -106,6 +117,7 @@ impl Outbox {
         self.bulk_limit = ours.held_bytes;
         let open_limit = usize::try_from(theirs.held_limit).unwrap_or(usize::MAX);
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        *self.reading.get_mut() = true;
         if let Some(writer) = &mut state.writer {
             writer.outgoing.set_open_limit(open_limit);
         }
@@ -128,6 +140,12 @@ impl Outbox {
             return None;
         }
         let mut writer = state.writer.take()?;
+        if !state.waiting.is_empty() {
+            // In one write with it.
+            state.waiting.accept(message);
+            drop(state);
+            return self.write_on(writer, Ok(()));
+        }
         drop(state);
         match message {
             Message::Small(frame) => {
@@ -172,7 +190,41 @@ impl Outbox {
         self.write_on(blocked.writer, Ok(()))
     }
 
-    /// Writes what there is, at most a [`QUANTUM`] of it, and puts the writer back if that was all.
+    /// The peer has answered this ping: what waited for that goes on.
+    pub(crate) fn answered(&self, ping: u64) -> Option<Blocked> {
+        let mut state = self.lock();
+        state.answered = ping;
+        self.go_on(state)
+    }
+
+    /// Answers to pings will be read from now on. Not to be called before the handshake is done.
+    #[inline]
+    pub(crate) fn start_reading(&self) {
+        self.reading.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers to pings will not be read for a while: nothing waits for them.
+    pub(crate) fn stop_reading(&self) -> Option<Blocked> {
+        self.reading.store(false, Ordering::Relaxed);
+        self.go_on(self.lock())
+    }
+
+    /// Whether large messages wait for the answer to a ping, with nobody writing.
+    #[inline]
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Goes on with large messages that may no longer have to wait.
+    fn go_on(&self, mut state: MutexGuard<'_, State>) -> Option<Blocked> {
+        // Whoever has the writer looks again by itself.
+        let writer = state.writer.take_if(|writer| !writer.outgoing.is_empty())?;
+        drop(state);
+        self.write_on(writer, Ok(()))
+    }
+
+    /// Writes what there is, at most a [`QUANTUM`] of it, and puts the writer back if that was all that
+    /// can go now.
     fn write_on(&self, mut writer: Box<Writer>, mut result: io::Result<()>) -> Option<Blocked> {
         let mut quantum = QUANTUM;
         loop {
@@ -194,8 +246,14 @@ impl Outbox {
             if self.crowded.load(Ordering::Relaxed) && !self.note_crowd(&state) {
                 state.wake_room();
             }
-            if writer.outgoing.is_empty() {
+            // Where senders hold back, this side may not read either.
+            let crowded = self.crowded.load(Ordering::Relaxed);
+            let paced =
+                self.reading.load(Ordering::Relaxed) && state.ending == Ending::Open && !crowded;
+            writer.outgoing.set_pace(paced, state.answered);
+            if writer.outgoing.is_at_rest() {
                 if state.ending == Ending::Open {
+                    self.waits.store(!writer.outgoing.is_empty(), Ordering::Relaxed);
                     state.writer = Some(writer);
                 } else {
                     state.ending = Ending::Closed;
@@ -204,9 +262,6 @@ impl Outbox {
             }
             drop(state);
             if full || quantum == 0 {
-                // Among small frames, a large message goes on only when the peer has read most of what
-                // is on its way: the next small frame waits behind that.
-                let full = full || writer.outgoing.is_mixed();
                 return Some(Blocked { writer, full });
             }
             result = writer.write_once().map(|count| quantum = quantum.saturating_sub(count));
@@ -252,7 +307,8 @@ impl Outbox {
     /// Whether all that was sent is written, as far as it can be.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.lock();
-        state.broken.is_some() || (state.writer.is_some() && state.waiting.is_empty())
+        let has_written = |writer: &Writer| writer.outgoing.is_empty() && state.waiting.is_empty();
+        state.broken.is_some() || state.writer.as_deref().is_some_and(has_written)
     }
 
     /// Whether writing has failed: a cheap question for senders, who then see to it that someone looks
@@ -305,14 +361,13 @@ impl Writer {
     /// Writes a frame from where it is; what does not go is queued.
     #[inline]
     fn write_directly(&mut self, frame: &[u8]) -> io::Result<()> {
-        if !self.outgoing.is_empty() {
+        if !self.outgoing.is_at_rest() {
             self.outgoing.push(frame);
             return Ok(());
         }
         match self.half.try_write(&[IoSlice::new(frame)]) {
-            Ok(count) if count == frame.len() => Ok(()),
             Ok(count) => {
-                self.outgoing.push_rest(frame, count);
+                self.outgoing.note_written(frame, count);
                 Ok(())
             }
             Err(error) => {

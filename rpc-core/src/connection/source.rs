@@ -6,6 +6,7 @@ use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::limits::Limits;
 use crate::protocol::incoming::{Event, Incoming, Violation};
 use crate::transport::ReadHalf;
+use crate::wire::scratch::Lease;
 
 /// The reading half with its receive buffer.
 pub(crate) struct Source {
@@ -13,6 +14,7 @@ pub(crate) struct Source {
     pub(crate) incoming: Incoming,
     /// Bytes, in all.
     pub(crate) received: u64,
+    _buffers: Lease,
 }
 
 /// What one read gave.
@@ -31,7 +33,7 @@ pub(crate) enum Filled {
 impl Source {
     pub(crate) fn new(half: Box<dyn ReadHalf>, limits: &Limits) -> Self {
         let incoming = Incoming::new(limits.message, limits.held_bytes);
-        Self { half, incoming, received: 0 }
+        Self { half, incoming, received: 0, _buffers: Lease::new() }
     }
 
     /// Reads once. To be called when there is no further event.

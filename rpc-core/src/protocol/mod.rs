@@ -8,6 +8,7 @@ pub mod failure;
 pub mod hello;
 pub mod incoming;
 pub mod outgoing;
+mod pace;
 pub mod requests;
 
 #[cfg(test)]

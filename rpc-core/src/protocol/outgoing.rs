@@ -2,11 +2,13 @@
 //!
 //! Sans-IO: frames are pushed, [`Outgoing::slices`] shows the next bytes, [`Outgoing::advance`] says
 //! how many of them were written. Small frames go before large ones, urgent frames before both, and
-//! large messages take turns, one fragment each. A frame that has begun is always ended first.
+//! large messages take turns, one fragment each, at the pace of `Pace`. A frame that has begun is
+//! always ended first.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use crate::protocol::pace::{FRAGMENT_IN_COMPANY, Pace};
 use crate::wire::frame::{ANSWER, FRAGMENT, HEADER, Header, Kind, MORE, PIECE, Prefix};
 use crate::wire::scratch;
 
@@ -67,10 +69,7 @@ pub struct Outgoing {
     bulk_bytes: usize,
     /// The fragment behind `current`: of the front of `bulk`, up to its `framed`.
     fragment: Option<Fragment>,
-    /// Whether nothing else was sent since the last fragment.
-    alone: bool,
-    /// Whether the last fragment was begun among other frames.
-    in_company: bool,
+    pace: Pace,
     /// Bytes of large messages that have begun and not ended.
     open: usize,
     /// The most that may be open, from the peer's `Hello`. Invariant kept unless one message alone is
@@ -100,8 +99,7 @@ impl Outgoing {
             bulk: VecDeque::new(),
             bulk_bytes: 0,
             fragment: None,
-            alone: true,
-            in_company: false,
+            pace: Pace::default(),
             open: 0,
             open_limit,
         }
@@ -134,12 +132,28 @@ impl Outgoing {
         self.bulk.push_back(Sending { framed: bulk.skip, bulk, begun: false, cancelled: false });
     }
 
-    /// Queues what is left of a frame of which `written` bytes are out. Only for an empty queue.
-    pub fn push_rest(&mut self, frame: &[u8], written: usize) {
-        debug_assert!(self.is_empty(), "another frame may be in the middle");
-        self.current.clear();
-        self.written = 0;
-        self.current.extend_from_slice(&frame[written..]);
+    /// Keeps the pace of large messages among small frames, by the answers to pings, or no longer, because
+    /// nobody reads those; `answered` is the last answer that was read. Not kept at first.
+    #[inline]
+    pub fn set_pace(&mut self, kept: bool, answered: u64) {
+        if !self.bulk.is_empty() {
+            self.pace.update(kept, answered);
+        }
+    }
+
+    /// A small frame was written without being queued, of which `written` bytes are out. Only at
+    /// [rest](Self::is_at_rest).
+    #[inline]
+    pub fn note_written(&mut self, frame: &[u8], written: usize) {
+        debug_assert!(self.is_at_rest(), "another frame may be in the middle");
+        if !self.bulk.is_empty() {
+            self.pace.note_company();
+        }
+        if written < frame.len() {
+            self.current.clear();
+            self.written = 0;
+            self.current.extend_from_slice(&frame[written..]);
+        }
     }
 
     /// Takes over all that was pushed to another queue, of which nothing was written.
@@ -154,12 +168,23 @@ impl Outgoing {
     /// Whether all is written.
     #[inline]
     pub fn is_empty(&self) -> bool {
+        self.has_only_bulk() && self.bulk.is_empty()
+    }
+
+    /// Whether there is nothing to write now: all is written but large messages that wait for the peer to
+    /// read. No frame is in the middle.
+    #[inline]
+    pub fn is_at_rest(&self) -> bool {
+        self.has_only_bulk() && (self.bulk.is_empty() || !self.pace.may_go())
+    }
+
+    #[inline]
+    fn has_only_bulk(&self) -> bool {
         self.written == self.current.len()
             && self.small.is_empty()
             && self.urgent.is_empty()
             && self.cancels.is_empty()
             && self.fragment.is_none()
-            && self.bulk.is_empty()
     }
 
     /// Bytes of small frames that wait.
@@ -173,13 +198,8 @@ impl Outgoing {
         self.bulk_bytes
     }
 
-    /// Whether large messages are being sent among small frames, which should not have to wait behind
-    /// more of them than need be.
-    pub fn is_mixed(&self) -> bool {
-        self.in_company && !self.bulk.is_empty()
-    }
-
-    /// Shows the next bytes to write to `with`, and gives its result. Not to be called when empty.
+    /// Shows the next bytes to write to `with`, and gives its result. Not to be called at
+    /// [rest](Self::is_at_rest).
     pub fn slices<R>(&mut self, with: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
         self.prepare();
         let mut slices = [IoSlice::new(&[]); SLICES];
@@ -230,7 +250,10 @@ impl Outgoing {
         if !self.cancels.is_empty() {
             self.place_cancels();
         }
-        self.alone &= self.current.is_empty() && self.urgent.is_empty() && self.small.is_empty();
+        // Urgent frames are none: most of them are answers to pings, sent because of large messages.
+        if !self.small.is_empty() {
+            self.pace.note_company();
+        }
         if self.current.is_empty() {
             std::mem::swap(&mut self.current, &mut self.urgent);
         }
@@ -239,7 +262,7 @@ impl Outgoing {
         } else if self.written == 0 {
             self.current.append(&mut self.small);
         }
-        if self.fragment.is_none() {
+        if self.fragment.is_none() && self.pace.may_go() {
             self.begin_fragment();
         }
     }
@@ -270,16 +293,19 @@ impl Outgoing {
     fn begin_fragment(&mut self) {
         let Some(index) = self.next_turn() else { return };
         self.bulk.swap(0, index);
-        self.in_company = !std::mem::replace(&mut self.alone, true);
-        let alone = !self.in_company && self.bulk.len() == 1;
+        let alone = self.pace.is_alone() && self.bulk.len() == 1;
+        let most = if self.pace.is_kept() { FRAGMENT_IN_COMPANY } else { FRAGMENT };
         let Some(sending) = self.bulk.front_mut() else { return };
         let (bulk, left) = (&sending.bulk, sending.bulk.data.len() - sending.framed);
         let length = left.min(match (sending.begun, alone) {
             (false, _) => FIRST,
-            (true, false) => FRAGMENT,
+            (true, false) => most,
             (true, true) => PIECE,
         });
         let mut head = scratch::take();
+        if let Some(ping) = self.pace.begin_fragment() {
+            head.extend_from_slice(&Header::new(Kind::Ping, ping).to_bytes());
+        }
         if sending.begun {
             let mut header = Header::new(Kind::Data, bulk.header.id);
             header.length = length as u32;
@@ -349,11 +375,12 @@ fn first_head(bulk: &Bulk, length: usize, head: &mut Vec<u8>) {
     let prefix = Prefix { total, remaining: bulk.remaining, metadata: &bulk.metadata };
     let mut header = bulk.header;
     header.flags |= prefix.flags() | MORE;
+    let start = head.len();
     head.extend_from_slice(&header.to_bytes());
     prefix.write(head);
     head.extend_from_slice(&bulk.lead);
-    let body = head.len() - HEADER + length;
-    head[..4].copy_from_slice(&(body as u32).to_le_bytes());
+    let body = head.len() - start - HEADER + length;
+    head[start..start + 4].copy_from_slice(&(body as u32).to_le_bytes());
 }
 
 #[cfg(test)]

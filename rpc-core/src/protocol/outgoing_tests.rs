@@ -229,7 +229,7 @@ fn a_message_larger_than_the_limit_goes_alone() {
 fn the_rest_of_a_frame_goes_before_all_else() {
     let mut outgoing = Outgoing::new(PLENTY);
     let bytes = call(1, b"begun elsewhere");
-    outgoing.push_rest(&bytes, 5);
+    outgoing.note_written(&bytes, 5);
     outgoing.push_urgent(&plain(Kind::Cancel, 0, 2, b""));
     assert_eq!(outgoing.queued(), bytes.len() - 5 + HEADER);
     let out = [&bytes[..5], &write_all(&mut outgoing, 3)].concat();
@@ -350,4 +350,56 @@ fn whatever_is_pushed_arrives_once_through_writes_and_reads_of_any_size() {
         events.sort_by_key(id);
         assert!(events == expected, "what arrived is not what was sent");
     }
+}
+
+/// What is written until the queue is at rest: the fragments' bytes, and the pings.
+fn until_rest(outgoing: &mut Outgoing) -> (usize, Vec<u64>) {
+    let mut out = Vec::new();
+    while !outgoing.is_at_rest() {
+        write(outgoing, PLENTY, &mut out);
+    }
+    let frames = frames(&out);
+    let data = frames.iter().filter(|(header, _)| header.kind == Kind::Data);
+    let pings = frames.iter().filter(|(header, _)| header.kind == Kind::Ping);
+    (data.map(|(_, body)| body.len()).sum(), pings.map(|(header, _)| header.id).collect())
+}
+
+#[test]
+fn among_small_frames_a_large_message_goes_on_with_each_answer() {
+    let mut outgoing = Outgoing::new(PLENTY);
+    outgoing.push_bulk(large(1, 10 << 20));
+    outgoing.set_pace(true, 0);
+    // Alone, it does not wait.
+    write(&mut outgoing, PLENTY, &mut Vec::new());
+    assert!(!outgoing.is_at_rest());
+    outgoing.push(&call(2, b"small"));
+    assert_eq!(until_rest(&mut outgoing), (32 << 10, vec![1]));
+    for ping in 1..10 {
+        outgoing.set_pace(true, ping);
+        outgoing.push(&call(2 + ping, b"small"));
+        assert_eq!(until_rest(&mut outgoing), (32 << 10, vec![ping + 1]));
+        // A small frame does not wait, and is company even when it is not queued.
+        outgoing.note_written(&call(100 + ping, b"small"), HEADER + 5);
+        assert!(outgoing.is_at_rest());
+    }
+    // When nobody will read an answer, none is waited for.
+    outgoing.set_pace(false, 9);
+    assert!(until_rest(&mut outgoing).0 > 9 << 20);
+    assert!(outgoing.is_empty());
+}
+
+#[test]
+fn urgent_frames_are_no_company() {
+    let mut outgoing = Outgoing::new(PLENTY);
+    outgoing.push_bulk(large(1, 1 << 20));
+    outgoing.set_pace(true, 0);
+    for id in 0..20 {
+        outgoing.push_urgent(&plain(Kind::Ping, ANSWER, id, b""));
+        write(&mut outgoing, PLENTY, &mut Vec::new());
+        if outgoing.is_empty() {
+            return;
+        }
+        assert!(!outgoing.is_at_rest());
+    }
+    panic!("it should have been written by then");
 }

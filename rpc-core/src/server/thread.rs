@@ -267,6 +267,10 @@ impl Connection<'_> {
             }
             // One that never sleeps is not told by its descriptors.
             if self.shared.is_draining() && self.blocked.is_none() {
+                if self.session.outbox.waits() {
+                    self.blocked = self.session.outbox.stop_reading();
+                    continue;
+                }
                 let kind = ErrorKind::Refused { reason: "the server has stopped".to_owned() };
                 return Err((Reason::ShuttingDown, RpcError::not_executed(kind)));
             }
@@ -321,10 +325,17 @@ impl Connection<'_> {
                 Event::Frame { header, .. } => match header.kind {
                     frame::Kind::Ping if header.flags & ANSWER == 0 => {
                         let answer = Header { flags: ANSWER, length: 0, ..header };
-                        self.batch.extend_from_slice(&answer.to_bytes());
+                        self.session.outbox.queue(Message::Urgent(&answer.to_bytes()));
+                        if self.session.outbox.is_crowded() {
+                            return Ok(false);
+                        }
+                    }
+                    frame::Kind::Ping => {
+                        let blocked = self.session.outbox.answered(header.id);
+                        self.blocked = blocked.or_else(|| self.blocked.take());
                     }
                     // What could be cancelled has ended by the time that this is read.
-                    frame::Kind::Cancel | frame::Kind::Ping | frame::Kind::Goodbye => {}
+                    frame::Kind::Cancel | frame::Kind::Goodbye => {}
                     kind => return Err(broken(format!("a {kind:?} frame to a server"))),
                 },
                 Event::Withdrawn { oneway: true, .. } => {}

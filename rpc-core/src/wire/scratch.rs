@@ -17,12 +17,50 @@ const KEPT_CAPACITY: usize = 64 << 10;
 /// Bytes of large buffers that the process keeps.
 const KEPT_LARGE: usize = 16 << 20;
 
+/// The largest capacity, in bytes, of the one buffer that the process keeps beside them: for messages of
+/// the default limit. Their 16,384 pages take longer to be mapped and unmapped than to be copied, and while
+/// they are unmapped, in one go of some milliseconds, the thread does nothing else.
+const KEPT_HUGE: usize = 65 << 20;
+
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Large buffers, the most recently used last.
-static LARGE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+static LARGE: Mutex<Large> = Mutex::new(Large { kept: Vec::new(), huge: None, leases: 0 });
+
+/// The buffers that all threads share.
+struct Large {
+    /// The most recently used last.
+    kept: Vec<Vec<u8>>,
+    huge: Option<Vec<u8>>,
+    leases: usize,
+}
+
+/// Held by whoever uses large buffers. When the last is dropped, none is kept any more.
+#[derive(Debug)]
+pub struct Lease(());
+
+impl Lease {
+    /// Makes one.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a lease is taken on purpose")]
+    pub fn new() -> Self {
+        large().leases += 1;
+        Self(())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut large = large();
+        large.leases -= 1;
+        if large.leases == 0 {
+            let unused = (std::mem::take(&mut large.kept), large.huge.take());
+            drop(large);
+            drop(unused);
+        }
+    }
+}
 
 /// Takes an empty buffer, with the capacity of an earlier use where there was one.
 #[must_use]
@@ -35,12 +73,18 @@ pub fn take() -> Vec<u8> {
 /// Takes an empty buffer with at least this capacity, in bytes.
 #[must_use]
 pub fn take_large(capacity: usize) -> Vec<u8> {
-    let mut kept = large();
+    let mut large = large();
     let fits =
         |buffer: &Vec<u8>| (capacity..=capacity.saturating_mul(4)).contains(&buffer.capacity());
-    match kept.iter().rposition(fits) {
-        Some(index) => kept.remove(index),
-        None => Vec::with_capacity(capacity),
+    if let Some(huge) = large.huge.take_if(|buffer| fits(buffer)) {
+        return huge;
+    }
+    match large.kept.iter().rposition(fits) {
+        Some(index) => large.kept.remove(index),
+        None => {
+            drop(large);
+            Vec::with_capacity(capacity)
+        }
     }
 }
 
@@ -67,7 +111,8 @@ fn grow(buffer: &mut Vec<u8>, additional: usize) {
 /// Gives a buffer back for a later [`take`]; its contents are dropped.
 ///
 /// A buffer that never allocated is not kept, nor one for which there is no room: a thread keeps 16
-/// of up to 64 KiB, the process 16 MiB of larger ones.
+/// of up to 64 KiB, the process 16 MiB of larger ones and one of up to 65 MiB beside them. A process without
+/// a [`Lease`] keeps none of the large ones for long.
 #[inline]
 pub fn give(mut buffer: Vec<u8>) {
     if buffer.capacity() > KEPT_CAPACITY {
@@ -87,19 +132,27 @@ pub fn give(mut buffer: Vec<u8>) {
 }
 
 fn give_large(mut buffer: Vec<u8>) {
-    if buffer.capacity() > KEPT_LARGE / 2 {
-        return;
-    }
     buffer.clear();
-    let mut kept = large();
-    kept.push(buffer);
-    let mut total: usize = kept.iter().map(Vec::capacity).sum();
-    while total > KEPT_LARGE {
-        total -= kept.remove(0).capacity();
+    // What is not kept is freed when the lock is not held any more.
+    let mut unused = Vec::new();
+    let mut large = large();
+    match buffer.capacity() {
+        capacity if capacity > KEPT_HUGE => unused.push(buffer),
+        capacity if capacity > KEPT_LARGE / 2 => unused.extend(large.huge.replace(buffer)),
+        _ => {
+            large.kept.push(buffer);
+            let mut total: usize = large.kept.iter().map(Vec::capacity).sum();
+            while total > KEPT_LARGE {
+                let oldest = large.kept.remove(0);
+                total -= oldest.capacity();
+                unused.push(oldest);
+            }
+        }
     }
+    drop(large);
 }
 
-fn large() -> MutexGuard<'static, Vec<Vec<u8>>> {
+fn large() -> MutexGuard<'static, Large> {
     LARGE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -113,8 +113,10 @@ impl Connection {
                 // It is not the peer that does not go on.
                 self.stalled_at = None;
                 self.unhandled = true;
+                self.inner.go_on(self.inner.session.outbox.stop_reading());
                 return Poll::Pending;
             }
+            self.inner.session.outbox.start_reading();
             if self.unhandled {
                 self.unhandled = !self.handle_all()?;
                 self.flush();
@@ -159,9 +161,19 @@ impl Connection {
                     frame::Kind::Cancel => inner.cancel(header.id),
                     frame::Kind::Ping if header.flags & ANSWER == 0 => {
                         let answer = Header { flags: ANSWER, length: 0, ..header };
-                        self.batch.extend_from_slice(&answer.to_bytes());
+                        inner.session.outbox.queue(Message::Urgent(&answer.to_bytes()));
+                        if inner.session.outbox.is_crowded() {
+                            return Ok(false);
+                        }
                     }
-                    frame::Kind::Ping | frame::Kind::Goodbye => {}
+                    frame::Kind::Ping => {
+                        inner.go_on(inner.session.outbox.answered(header.id));
+                        if inner.shared.is_draining() {
+                            // It may have been the last that had to be written.
+                            inner.nudge.nudge();
+                        }
+                    }
+                    frame::Kind::Goodbye => {}
                     kind => return Err(broken(format!("a {kind:?} frame to a server"))),
                 },
                 Event::Withdrawn { oneway: true, .. } => {}
