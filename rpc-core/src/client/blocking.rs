@@ -20,7 +20,7 @@ use crate::client::link::{Link, Prepared};
 use crate::connection::outbox::Blocked;
 use crate::connection::source::{Filled, ended, stalled};
 use crate::error::{Outcome, RpcError};
-use crate::protocol::calls::{Answer, NotBegun, Ticket};
+use crate::protocol::calls::{Answer, NotBegun, Taken, Ticket};
 use crate::transport::{Connector, Peer};
 use crate::wait::thread::{Bell, ThreadSource, wait};
 
@@ -243,7 +243,7 @@ impl<'a> Turn<'a> {
             if is_over(call.deadline) {
                 return Err(link.deadline_exceeded(call.budget));
             }
-            self.step(call.deadline);
+            self.step(call.deadline, None);
         }
     }
 
@@ -279,7 +279,10 @@ impl<'a> Turn<'a> {
                 let error = link.deadline_exceeded(call.budget);
                 return Err(error.with_outcome(Outcome::MaybeExecuted));
             }
-            self.step(call.deadline);
+            if let Some((answer, next)) = self.step(call.deadline, Some(id)) {
+                next.into_iter().for_each(Waker::wake);
+                return answer;
+            }
         }
     }
 
@@ -302,8 +305,9 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Waits once: with the roles that this thread has, or for whoever has them.
-    fn step(&mut self, deadline: Option<Instant>) {
+    /// Waits once: with the roles that this thread has, or for whoever has them. Gives the answer to the
+    /// call `own` if this thread has read it.
+    fn step(&mut self, deadline: Option<Instant>, own: Option<u64>) -> Option<Taken> {
         // Whoever gave roles back since they were asked for may have found nobody to wake.
         self.take_roles();
         let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -312,15 +316,21 @@ impl<'a> Turn<'a> {
                 Some(timeout) => thread::park_timeout(timeout),
                 None => thread::park(),
             }
-            return;
+            return None;
         }
-        if let Err(error) = self.wait_and_move(timeout) {
+        self.wait_and_move(timeout, own).unwrap_or_else(|error| {
             self.shared.link.fail(error);
-        }
+            None
+        })
     }
 
     /// Waits with the roles that this thread has, and does what can be done then.
-    fn wait_and_move(&mut self, timeout: Option<Duration>) -> Result<(), RpcError> {
+    #[inline]
+    fn wait_and_move(
+        &mut self,
+        timeout: Option<Duration>,
+        own: Option<u64>,
+    ) -> Result<Option<Taken>, RpcError> {
         let progress = self.shared.link.settings.limits.progress;
         let patience = self.source.as_ref().and_then(|source| source.patience(progress));
         if patience.is_some_and(|patience| patience.is_zero()) {
@@ -342,27 +352,39 @@ impl<'a> Turn<'a> {
             self.blocked = link.outbox.resume(blocked);
         }
         if !ready.read {
-            return Ok(());
+            return Ok(None);
         }
-        let Some(source) = &mut self.source else { return Ok(()) };
+        let Some(source) = &mut self.source else { return Ok(None) };
+        let mut taken = None;
         loop {
             let filled = source.fill();
             let more = matches!(filled, Ok(Filled::More));
-            let blocked = link.absorb(&mut source.source, filled, &mut self.wakers)?;
-            if blocked.is_some() {
-                self.blocked = blocked;
+            let own = own.filter(|_| taken.is_none());
+            let absorbed = match link.absorb(&mut source.source, filled, &mut self.wakers, own) {
+                Err(error) if taken.is_some() => {
+                    link.fail(error);
+                    break;
+                }
+                absorbed => absorbed?,
+            };
+            if absorbed.blocked.is_some() {
+                self.blocked = absorbed.blocked;
             }
+            taken = taken.or(absorbed.own);
             self.wakers.drain(..).for_each(Waker::wake);
             if !more {
                 source.note_progress();
                 break;
             }
         }
-        match link.outbox.broken() {
+        if taken.is_none()
+            && link.outbox.has_failed()
+            && let Some(kind) = link.outbox.broken()
+        {
             // All that could be read has been.
-            Some(kind) => Err(ended(&kind.into())),
-            None => Ok(()),
+            return Err(ended(&kind.into()));
         }
+        Ok(taken)
     }
 
     /// Gives the roles back, and wakes someone to take them. What is written only in part when the time
@@ -385,7 +407,7 @@ impl<'a> Turn<'a> {
                 return;
             }
             // Nobody waits who could go on with this.
-            self.step(deadline);
+            self.step(deadline, None);
         }
     }
 }

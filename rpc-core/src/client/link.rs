@@ -9,7 +9,7 @@ use crate::connection::outbox::{Blocked, Message, Outbox};
 use crate::connection::source::{Filled, Source, closed, ended, violated};
 use crate::error::{ErrorKind, RpcError};
 use crate::limits::Settings;
-use crate::protocol::calls::{Answered, Calls};
+use crate::protocol::calls::{Answered, Calls, Taken};
 use crate::protocol::hello::Hello;
 use crate::protocol::incoming::Event;
 use crate::protocol::outgoing::Bulk;
@@ -28,6 +28,12 @@ pub(crate) struct Link {
     pub(crate) settings: Settings,
     pub(crate) outbox: Outbox,
     calls: Mutex<Calls>,
+}
+
+/// What one read gave, beside answers to others.
+pub(crate) struct Absorbed {
+    pub(crate) blocked: Option<Blocked>,
+    pub(crate) own: Option<Taken>,
 }
 
 /// A call that is encoded and not yet sent.
@@ -161,16 +167,19 @@ impl Link {
         self.outbox.send(Message::Cancel(id))
     }
 
-    /// Makes of one read's bytes what there is to make; those to be woken are collected.
+    /// Makes of one read's bytes what there is to make; those to be woken are collected. The answer to the
+    /// call `own` is taken out for whoever reads.
     ///
     /// # Errors
     /// Whatever ends the connection. The calls are not closed yet.
+    #[inline]
     pub(crate) fn absorb(
         &self,
         source: &mut Source,
         filled: std::io::Result<Filled>,
         wakers: &mut Vec<Waker>,
-    ) -> Result<Option<Blocked>, RpcError> {
+        own: Option<u64>,
+    ) -> Result<Absorbed, RpcError> {
         let filled = filled.map_err(|error| ended(&error))?;
         let mut blocked = None;
         let mut calls = self.calls();
@@ -204,7 +213,7 @@ impl Link {
         if filled == Filled::End {
             return Err(closed());
         }
-        Ok(blocked)
+        Ok(Absorbed { blocked, own: own.and_then(|id| calls.take(id)) })
     }
 
     /// Ends all calls with this cause.

@@ -35,7 +35,7 @@ impl Reader {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<RpcError> {
         while let Poll::Ready(filled) = self.source.poll_fill(cx) {
             let link = &self.shared.link;
-            let absorbed = link.absorb(self.source.source(), filled, &mut self.wakers);
+            let absorbed = link.absorb(self.source.source(), filled, &mut self.wakers, None);
             // Those who get their answers now will likely send again: in one write, if they are many.
             if self.wakers.len() > 1 && !self.corked {
                 link.outbox.cork();
@@ -44,7 +44,7 @@ impl Reader {
             }
             self.wakers.drain(..).for_each(Waker::wake);
             match absorbed {
-                Ok(blocked) => self.shared.go_on(blocked),
+                Ok(absorbed) => self.shared.go_on(absorbed.blocked),
                 Err(error) => return Poll::Ready(error),
             }
             self.watch_progress();

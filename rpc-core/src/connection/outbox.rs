@@ -150,7 +150,7 @@ impl Outbox {
         match message {
             Message::Small(frame) => {
                 let written = writer.write_directly(frame);
-                self.write_on(writer, written)
+                self.end_write(writer, written)
             }
             other => {
                 writer.outgoing.accept(other);
@@ -221,6 +221,20 @@ impl Outbox {
         let writer = state.writer.take_if(|writer| !writer.outgoing.is_empty())?;
         drop(state);
         self.write_on(writer, Ok(()))
+    }
+
+    /// Puts the writer back after a write that was all there was, as most are; else goes on.
+    #[inline]
+    fn end_write(&self, writer: Box<Writer>, written: io::Result<()>) -> Option<Blocked> {
+        if written.is_ok() && writer.outgoing.is_empty() {
+            let mut state = self.lock();
+            let settled = state.waiting.is_empty() && state.ending == Ending::Open;
+            if settled && !self.crowded.load(Ordering::Relaxed) {
+                state.writer = Some(writer);
+                return None;
+            }
+        }
+        self.write_on(writer, written)
     }
 
     /// Writes what there is, at most a [`QUANTUM`] of it, and puts the writer back if that was all that

@@ -157,7 +157,14 @@ impl Outgoing {
     }
 
     /// Takes over all that was pushed to another queue, of which nothing was written.
+    #[inline]
     pub fn append(&mut self, other: &mut Self) {
+        if !other.is_empty() {
+            self.take_over(other);
+        }
+    }
+
+    fn take_over(&mut self, other: &mut Self) {
         move_over(&mut self.urgent, &mut other.urgent);
         self.cancels.append(&mut other.cancels);
         move_over(&mut self.small, &mut other.small);
