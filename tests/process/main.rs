@@ -6,6 +6,8 @@
 mod support;
 
 mod client;
+mod crash;
+mod idle;
 mod killed;
 mod leftovers;
 mod restarted;
@@ -21,6 +23,10 @@ fn play() {
         "server" => server::serve(about, control),
         "client" => client::call(about, control),
         "audit" => leftovers::audit(about),
+        "survivor" => crash::outlive(about, control),
+        "idler" => idle::idle(about, control),
+        "ticker" => idle::tick(control),
+        "victim" => crash::live(about, control),
         other => panic!("nobody has written the role {other}"),
     });
 }

@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ipcall::ipc_service;
 use tokio::sync::Semaphore;
+
+use crate::crash::{Fuse, Point};
 
 #[ipc_service]
 pub(crate) trait Post {
@@ -28,6 +30,7 @@ pub(crate) trait Post {
 pub(crate) struct Office {
     pub(crate) gate: Semaphore,
     reports: Mutex<UnixStream>,
+    fuse: Option<Arc<Fuse>>,
 }
 
 /// Says when a handler is dropped, by itself or not.
@@ -41,7 +44,12 @@ impl Drop for Handler<'_> {
 
 impl Office {
     pub(crate) fn new(reports: UnixStream) -> Self {
-        Self { gate: Semaphore::new(0), reports: Mutex::new(reports) }
+        Self { gate: Semaphore::new(0), reports: Mutex::new(reports), fuse: None }
+    }
+
+    /// The same with a process that is killed while it works.
+    pub(crate) fn with_fuse(self, fuse: Arc<Fuse>) -> Self {
+        Self { fuse: Some(fuse), ..self }
     }
 
     /// Says something to the test, if that is still there.
@@ -57,6 +65,9 @@ impl Office {
 
 impl Post for Office {
     async fn add(&self, a: u64, b: u64) -> u64 {
+        if let Some(fuse) = &self.fuse {
+            fuse.pass(Point::Working);
+        }
         a.wrapping_add(b)
     }
 

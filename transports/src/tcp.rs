@@ -180,6 +180,11 @@ fn explain(error: io::Error, address: SocketAddr) -> RpcError {
         };
         return RpcError::not_executed(ErrorKind::ServerAbsent { detail });
     }
+    if error.kind() == io::ErrorKind::ConnectionReset {
+        // It ended with this client among those that it had not accepted yet.
+        let detail = format!("the server at {address} has just ended");
+        return RpcError::not_executed(ErrorKind::ServerAbsent { detail });
+    }
     RpcError::io(format!("connecting to {address}"), error)
 }
 

@@ -1,0 +1,99 @@
+//! The process that is killed: a server or a client that goes on until its fuse burns.
+
+use std::sync::Arc;
+
+use ipcall::{Endpoint, Server};
+use serde::{Deserialize, Serialize};
+
+use super::fuse::{Fuse, Mined, Point};
+use crate::service::{Office, PostBlockingClient, PostClient, PostServer};
+use crate::support::Waits;
+use crate::support::role::{Control, Process};
+use crate::support::serving::run;
+
+/// Who is killed, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Side {
+    Server,
+    Client,
+}
+
+/// What a victim is told when it starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Fate {
+    pub(crate) uri: String,
+    pub(crate) side: Side,
+    /// In plain threads, or else in a single-threaded runtime.
+    pub(crate) threads: bool,
+    pub(crate) point: Point,
+    /// How often it passes the point unharmed before.
+    pub(crate) spared: u32,
+}
+
+impl Fate {
+    /// Starts the process, which is then ready.
+    pub(crate) fn meet(&self) -> Process {
+        let mut process = Process::start("victim", &serde_json::to_string(self).unwrap());
+        assert_eq!(process.hear(), "ready");
+        process
+    }
+}
+
+/// Connections of a client after which its point should have come.
+const MANY: usize = 50;
+
+pub(crate) fn live(fate: &str, mut control: Control) {
+    let fate: Fate = serde_json::from_str(fate).unwrap();
+    let fuse = Fuse::new(fate.point, fate.spared, control.writer());
+    let mined = Mined { endpoint: Endpoint::parse(&fate.uri).unwrap(), fuse: Arc::clone(&fuse) };
+    match (fate.side, fate.threads) {
+        (Side::Server, threads) => serve(&mined, threads, control),
+        (Side::Client, true) => {
+            control.say("ready");
+            for _ in 0..MANY {
+                call_blocking(&mined);
+            }
+        }
+        (Side::Client, false) => {
+            control.say("ready");
+            for _ in 0..MANY {
+                run(call(&mined));
+            }
+        }
+    }
+}
+
+fn serve(mined: &Mined, threads: bool, mut control: Control) {
+    let office = Office::new(control.writer()).with_fuse(Arc::clone(&mined.fuse));
+    let server = Server::new().add_service(PostServer::new(office));
+    let bound = server.bind([mined as _]).unwrap();
+    control.say("ready");
+    let waits = if threads { Waits::Threads } else { Waits::CurrentThread };
+    // Until the fuse has burnt.
+    waits.serve(bound).unwrap();
+}
+
+/// One connection, with calls of several sizes.
+fn call_blocking(mined: &Mined) {
+    let client = PostBlockingClient::connect(mined).unwrap();
+    for length in SIZES {
+        assert_eq!(client.add(1, 1).unwrap(), 2);
+        assert_eq!(client.echo(vec![7; length]).unwrap().len(), length);
+        mined.fuse.pass(Point::Working);
+    }
+}
+
+async fn call(mined: &Mined) {
+    let client = PostClient::connect(mined).await.unwrap();
+    for length in SIZES {
+        assert_eq!(client.add(1, 1).await.unwrap(), 2);
+        assert_eq!(client.echo(vec![7; length]).await.unwrap().len(), length);
+        mined.fuse.pass(Point::Working);
+    }
+    drop(client);
+    // What closes the connection runs by itself.
+    tokio::task::yield_now().await;
+}
+
+/// Bytes of the echoes of one connection: a frame, and fragments.
+pub(crate) const SIZES: [usize; 3] = [0, 1_000, 300_000];
