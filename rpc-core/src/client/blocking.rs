@@ -358,6 +358,9 @@ impl<'a> Turn<'a> {
         let mut taken = None;
         loop {
             let filled = source.fill();
+            if matches!(filled, Ok(Filled::Nothing)) {
+                break;
+            }
             let more = matches!(filled, Ok(Filled::More));
             let own = own.filter(|_| taken.is_none());
             let absorbed = match link.absorb(&mut source.source, filled, &mut self.wakers, own) {

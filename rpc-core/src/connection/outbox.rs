@@ -394,7 +394,10 @@ impl Writer {
     /// Writes once; gives how many bytes.
     fn write_once(&mut self) -> io::Result<usize> {
         let half = &mut self.half;
-        let count = self.outgoing.slices(|slices| half.try_write(slices))?;
+        let Some(written) = self.outgoing.slices(|slices| half.try_write(slices)) else {
+            return Ok(0);
+        };
+        let count = written?;
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

@@ -182,7 +182,13 @@ impl Outgoing {
     /// read. No frame is in the middle.
     #[inline]
     pub fn is_at_rest(&self) -> bool {
-        self.has_only_bulk() && (self.bulk.is_empty() || !self.pace.may_go())
+        self.has_only_bulk() && !self.may_begin()
+    }
+
+    /// Whether a fragment may go now.
+    #[inline]
+    fn may_begin(&self) -> bool {
+        !self.bulk.is_empty() && self.pace.may_go() && self.next_turn().is_some()
     }
 
     #[inline]
@@ -205,9 +211,9 @@ impl Outgoing {
         self.bulk_bytes
     }
 
-    /// Shows the next bytes to write to `with`, and gives its result. Not to be called at
-    /// [rest](Self::is_at_rest).
-    pub fn slices<R>(&mut self, with: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+    /// Shows the next bytes to write to `with`, and gives its result; `None` if there are none now, as at
+    /// [rest](Self::is_at_rest), or when there was only a cancellation that takes no frame.
+    pub fn slices<R>(&mut self, with: impl FnOnce(&[IoSlice<'_>]) -> R) -> Option<R> {
         self.prepare();
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
@@ -227,7 +233,7 @@ impl Outgoing {
                 add(IoSlice::new(&data[fragment.written - fragment.head.len()..]));
             }
         }
-        with(&slices[..count])
+        (count > 0).then(|| with(&slices[..count]))
     }
 
     /// Says that this many of the bytes shown were written.

@@ -17,7 +17,7 @@ pub(super) fn large(id: u64, length: usize) -> Bulk {
 
 /// Writes at most `most` bytes, once.
 pub(super) fn write(outgoing: &mut Outgoing, most: usize, out: &mut Vec<u8>) -> usize {
-    let count = outgoing.slices(|slices| {
+    let written = outgoing.slices(|slices| {
         let mut left = most;
         for slice in slices {
             let count = slice.len().min(left);
@@ -27,6 +27,7 @@ pub(super) fn write(outgoing: &mut Outgoing, most: usize, out: &mut Vec<u8>) -> 
         assert!(left < most, "there is something to write and nothing is shown");
         most - left
     });
+    let count = written.expect("there is something to write");
     outgoing.advance(count);
     count
 }
@@ -386,6 +387,38 @@ fn among_small_frames_a_large_message_goes_on_with_each_answer() {
     outgoing.set_pace(false, 9);
     assert!(until_rest(&mut outgoing).0 > 9 << 20);
     assert!(outgoing.is_empty());
+}
+
+#[test]
+fn a_message_that_waits_for_an_answer_can_be_cancelled() {
+    for begun in [true, false] {
+        let mut outgoing = Outgoing::new(1 << 20);
+        outgoing.push_bulk(large(1, 1 << 20));
+        outgoing.push_bulk(large(2, 1 << 20));
+        outgoing.set_pace(true, 0);
+        write(&mut outgoing, PLENTY, &mut Vec::new());
+        outgoing.push(&call(3, b"small"));
+        until_rest(&mut outgoing);
+        outgoing.push_cancel(if begun { 1 } else { 2 });
+        assert!(!outgoing.is_at_rest());
+        let shown = outgoing.slices(|slices| slices.iter().map(|slice| slice.len()).sum());
+        // The first is ended by a frame at once; the second has to begin before.
+        assert_eq!(shown, begun.then_some(HEADER));
+        shown.into_iter().for_each(|count| outgoing.advance(count));
+        assert!(outgoing.is_at_rest() && !outgoing.is_empty());
+        outgoing.set_pace(true, 1);
+        let order: Vec<_> = order_until_rest(&mut outgoing);
+        assert!(!order.is_empty());
+    }
+}
+
+/// The kinds and ids of what is written until the queue is at rest.
+fn order_until_rest(outgoing: &mut Outgoing) -> Vec<(Kind, u64)> {
+    let mut out = Vec::new();
+    while !outgoing.is_at_rest() {
+        write(outgoing, PLENTY, &mut out);
+    }
+    frames(&out).iter().map(|(header, _)| (header.kind, header.id)).collect()
 }
 
 #[test]

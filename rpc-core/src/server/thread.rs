@@ -262,7 +262,9 @@ impl Connection<'_> {
             if ready.read {
                 self.read()?;
             }
-            if let Some(kind) = self.session.outbox.broken() {
+            if self.session.outbox.has_failed()
+                && let Some(kind) = self.session.outbox.broken()
+            {
                 return Err(lost(kind.into()));
             }
             // One that never sleeps is not told by its descriptors.
@@ -281,6 +283,9 @@ impl Connection<'_> {
     fn read(&mut self) -> Result<(), End> {
         loop {
             let filled = self.source.fill().map_err(|error| (Reason::Done, ended(&error)))?;
+            if filled == Filled::Nothing {
+                return Ok(());
+            }
             self.ended = filled == Filled::End;
             self.handle()?;
             if filled != Filled::More || self.unhandled || self.blocked.is_some() {

@@ -12,7 +12,7 @@ use crate::protocol::incoming::{Event, Incoming, IncomingCall};
 use crate::protocol::outgoing::{Bulk, Outgoing};
 use crate::protocol::requests::Requests;
 use crate::protocol::testing::{Bell, Random, frame, greeted, pattern};
-use crate::wire::frame::{FRAGMENT, Header, Kind, ONEWAY, Prefix};
+use crate::wire::frame::{ANSWER, FRAGMENT, Header, Kind, ONEWAY, Prefix};
 
 const IN_FLIGHT: u32 = 8;
 const HELD: usize = 300_000;
@@ -24,11 +24,13 @@ const CALLERS: usize = 16;
 pub(super) struct End {
     outgoing: Outgoing,
     pub(super) incoming: Incoming,
+    /// The last ping that the other end has answered.
+    answered: u64,
 }
 
 impl End {
     pub(super) fn new() -> Self {
-        Self { outgoing: Outgoing::new(HELD), incoming: greeted(HELD, HELD) }
+        Self { outgoing: Outgoing::new(HELD), incoming: greeted(HELD, HELD), answered: 0 }
     }
 
     /// Sends a message in one frame, or in as many as it needs.
@@ -56,7 +58,8 @@ impl End {
     /// Writes once, as much as the pipe takes.
     pub(super) fn write(&mut self, pipe: &mut VecDeque<u8>, most: usize) {
         let room = most.min(PIPE.saturating_sub(pipe.len()));
-        if self.outgoing.is_empty() || room == 0 {
+        self.outgoing.set_pace(true, self.answered);
+        if self.outgoing.is_at_rest() || room == 0 {
             return;
         }
         let count = self.outgoing.slices(|slices| {
@@ -68,7 +71,17 @@ impl End {
             }
             room - left
         });
-        self.outgoing.advance(count);
+        self.outgoing.advance(count.unwrap_or(0));
+    }
+
+    /// Deals with a ping, or with the answer to one.
+    fn ping(&mut self, header: Header) {
+        if header.flags & ANSWER == 0 {
+            let answer = Header { flags: ANSWER, ..header };
+            self.outgoing.push_urgent(&answer.to_bytes());
+        } else {
+            self.answered = header.id;
+        }
     }
 
     /// Reads once.
@@ -268,7 +281,14 @@ impl World {
     fn client_reads(&mut self) {
         self.client.read(&mut self.back, self.random.size(40_000));
         while let Some(event) = self.client.incoming.next_event().expect("the server is in order") {
-            let Event::Reply { id, status, payload } = event else { panic!("only replies come") };
+            let (id, status, payload) = match event {
+                Event::Reply { id, status, payload } => (id, status, payload),
+                Event::Frame { header, .. } if header.kind == Kind::Ping => {
+                    self.client.ping(header);
+                    continue;
+                }
+                other => panic!("neither a reply nor a ping: {other:?}"),
+            };
             match self.calls.answer(id, status, payload) {
                 Answered::Awaited { waiter, next } => {
                     waiter.into_iter().chain(next).for_each(Waker::wake);
@@ -290,6 +310,9 @@ impl World {
             match event {
                 Event::Call(call) => self.serve(&call),
                 Event::Frame { header, .. } if header.kind == Kind::Cancel => self.stop(header.id),
+                Event::Frame { header, .. } if header.kind == Kind::Ping => {
+                    self.server.ping(header)
+                }
                 Event::Withdrawn { id, oneway } => {
                     self.counts.cancelled += 1;
                     self.reply(id, oneway, Status::Cancelled as u16);
