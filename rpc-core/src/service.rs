@@ -129,12 +129,16 @@ impl Handling {
 
     /// Runs the handler as a future.
     #[inline]
-    pub fn future<F>(request: Request<'_>, handler: impl FnOnce(OwnedRequest) -> F) -> Self
+    pub fn future<F>(
+        request: Request<'_>,
+        handler: impl FnOnce(OwnedRequest) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = Result<Reply, Fault>> + Send + 'static,
     {
-        let future = handler(request.into_owned());
-        Self(Kind::Future(Box::pin(async move { Reply::from_result(future.await) })))
+        let request = request.into_owned();
+        // The handler's future is made where it stays: moving it costs more than to box it.
+        Self(Kind::Future(Box::pin(async move { Reply::from_result(handler(request).await) })))
     }
 
     /// Runs the handler where it may block.
