@@ -12,8 +12,8 @@ pub mod endpoint;
 pub mod suggest;
 
 mod directory;
+mod fifo;
 mod mem;
-#[cfg_attr(not(test), allow(dead_code, reason = "the transports over pipes use it"))]
 mod pipe_halves;
 mod stream;
 mod sys;

@@ -30,16 +30,16 @@ const ENLARGED: i32 = 256 << 10;
 ///
 /// A writer must have had the pipe open since this end was opened: before that, `read(2)` says the end
 /// and `poll(2)` says nothing.
-pub(crate) struct Reader(OwnedFd);
+pub(crate) struct Reader<F = OwnedFd>(F);
 
-impl Reader {
+impl<F: AsFd> Reader<F> {
     /// The end must be non-blocking.
-    pub(crate) fn new(end: OwnedFd) -> Self {
+    pub(crate) fn new(end: F) -> Self {
         Self(end)
     }
 }
 
-impl ReadHalf for Reader {
+impl<F: AsFd + Send + 'static> ReadHalf for Reader<F> {
     fn try_read(&mut self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
         sys::read_append(self.0.as_fd(), buffer, limit)
     }
@@ -53,7 +53,7 @@ impl ReadHalf for Reader {
     }
 }
 
-impl AsFd for Reader {
+impl<F: AsFd> AsFd for Reader<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -64,26 +64,26 @@ impl AsFd for Reader {
 /// A write of at most `PIPE_BUF` (4096) bytes goes in whole or not at all, so it may be told
 /// `WouldBlock` where there is room for some of it. It never is where `poll(2)` says that there is room:
 /// that means a free page.
-pub(crate) struct Writer {
-    end: OwnedFd,
+pub(crate) struct Writer<F = OwnedFd> {
+    end: F,
     /// Whether it is still to be enlarged.
     small: bool,
 }
 
-impl Writer {
+impl<F: AsFd> Writer<F> {
     /// The end must be non-blocking.
-    pub(crate) fn new(end: OwnedFd) -> Self {
+    pub(crate) fn new(end: F) -> Self {
         Self { end, small: true }
     }
 
     /// One that keeps the size that it has.
     #[cfg(test)]
-    pub(crate) fn with_fixed_size(end: OwnedFd) -> Self {
+    pub(crate) fn with_fixed_size(end: F) -> Self {
         Self { end, small: false }
     }
 }
 
-impl WriteHalf for Writer {
+impl<F: AsFd + Send + 'static> WriteHalf for Writer<F> {
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         let result = sys::write_without_sigpipe(self.end.as_fd(), buffers);
         match result {
@@ -106,7 +106,7 @@ fn enlarge(pipe: BorrowedFd<'_>) -> bool {
     has < ENLARGED && fcntl(pipe, FcntlArg::F_SETPIPE_SZ(ENLARGED)).is_ok_and(|is| is > has)
 }
 
-impl AsFd for Writer {
+impl<F: AsFd> AsFd for Writer<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.end.as_fd()
     }
