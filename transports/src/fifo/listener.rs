@@ -156,6 +156,25 @@ fn has_open(announcement: &Announcement, fifo: &FileStat) -> bool {
         .is_ok_and(|found| (found.st_dev(), found.st_ino()) == identity(fifo))
 }
 
+#[cfg(test)]
+impl Listener {
+    /// As a process that is killed leaves it: closed, and its name still there.
+    pub(super) fn close_without_a_trace(self) {
+        std::mem::forget((self._name, self.waiting));
+    }
+
+    /// Opens the pair of the next client, writes this in the place of the acceptance, and closes it.
+    pub(super) fn answer_with(&mut self, answer: &[u8]) {
+        let announcement = self.inbox.read(&self.reading).ok().flatten();
+        let Place { address, directory } = &*self.waiting.0;
+        let opened = announcement.and_then(|announcement| {
+            pair::open_announced(directory, &address.name, &announcement).ok()
+        });
+        let down = opened.map(|opened| std::fs::File::from(opened.down));
+        assert!(down.is_some_and(|mut down| io::Write::write_all(&mut down, answer).is_ok()));
+    }
+}
+
 impl Name {
     fn take(place: Arc<Place>) -> nix::Result<Self> {
         let (directory, name) = (place.directory.file(), place.address.name.as_os_str());
