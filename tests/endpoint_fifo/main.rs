@@ -1,7 +1,9 @@
-//! `fifo:`: whom it lets in and whom it refuses, many clients at once, small pipes, and idleness.
+//! `fifo:`: whom it lets in and whom it refuses, deaths while connecting, many clients at once,
+//! small pipes, and idleness.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod crowds;
+mod dying;
 mod owners;
 mod resting;
 mod roles;

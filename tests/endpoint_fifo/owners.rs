@@ -185,6 +185,26 @@ fn somebody_else_gets_nowhere() {
     drop((client, listening));
 }
 
+#[test]
+fn each_side_knows_the_other_process() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("a");
+    let mut server = Process::start("deaf", path.to_str().unwrap());
+    server.wait_for("bound");
+    let client = endpoint(&path).try_connect().unwrap();
+    assert_eq!(client.peer.pid, Some(server.id()));
+    assert_eq!(client.peer.known_by, "owner and lock of its FIFO");
+    drop(client);
+    drop(server);
+
+    let mut listener = endpoint(&path).bind().unwrap().listener;
+    let mut client = Process::start("half-way", path.to_str().unwrap());
+    client.wait_for("announced");
+    let server = listener.try_accept().unwrap();
+    assert_eq!(server.peer.pid, Some(client.id()));
+    assert_eq!(server.peer.known_by, "owner and lock of its FIFO");
+}
+
 /// As somebody else, at a server that lives: connecting, binding, opening, listing, squatting,
 /// linking, removing.
 pub(crate) fn try_everything(path: &Path) {

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use crate::support::Watchdog;
-use crate::{owners, resting, small_pipes};
+use crate::{dying, owners, resting, small_pipes};
 
 const ROLE: &str = "IPCALL_TEST_ROLE";
 const ABOUT: &str = "IPCALL_TEST_ABOUT";
@@ -40,6 +40,10 @@ impl Process {
     fn new(mut child: Child) -> Self {
         let output = BufReader::new(child.stdout.take().unwrap());
         Self { child, output }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it has said this.
@@ -91,6 +95,8 @@ fn play() {
         "stranger" => owners::try_everything(about.as_ref()),
         "squatter" => owners::squat(about.as_ref()),
         "poor" => small_pipes::live_with_small_pipes(about.as_ref()),
+        "deaf" => dying::be_deaf(about.as_ref()),
+        "half-way" => dying::go_half_way(about.as_ref()),
         "resting" => resting::rest(about.as_ref()),
         other => panic!("nobody has written the role {other}"),
     }

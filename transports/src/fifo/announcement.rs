@@ -1,20 +1,20 @@
 //! The record by which a client tells the server of its pair, and finding records among what came.
 //!
-//! A record is written at once, and because it is shorter than `PIPE_BUF` it arrives in one piece. All of
-//! it is a claim. What is no record is dropped: it costs nobody else's record, wherever it ends, because
-//! a record's first bytes do not occur within one, and its last byte not among those.
+//! A record is written at once, and because it is shorter than `PIPE_BUF` it arrives in one piece. It says
+//! where to look and nothing that would have to be believed. What is no record is dropped: it costs
+//! nobody else's record, wherever it ends, because a record's first bytes do not occur within one, and its
+//! last byte not among those.
 //!
 //! ```text
 //! 0   magic: "ipcfifo", and the version, 1
 //! 8   what is random in the sub-directory's name
-//! 24  process id, little-endian
-//! 28  the process's descriptor of `down`, little-endian, less than 2^24
+//! 24  zero
 //! ```
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::AsFd;
 
 use crate::sys;
 
@@ -26,24 +26,21 @@ pub(super) const RANDOM: usize = 16;
 
 const MAGIC: [u8; 8] = *b"ipcfifo\x01";
 
-/// What a client says of itself.
+/// What a client says: which pair is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Announcement {
-    pub(super) random: [u8; RANDOM],
-    pub(super) pid: u32,
-    /// Its reading end of `down`, as it knows it.
-    pub(super) descriptor: u32,
+    random: [u8; RANDOM],
 }
 
 impl Announcement {
-    /// Announces this process, with a name that nobody else is likely to have.
+    /// A name that nobody else is likely to have.
     pub(super) fn new() -> Self {
         let mut random = [0; RANDOM];
         for part in random.chunks_exact_mut(8) {
             // Different in each process and at each call.
             part.copy_from_slice(&RandomState::new().hash_one(std::process::id()).to_ne_bytes());
         }
-        Self { random, pid: std::process::id(), descriptor: 0 }
+        Self { random }
     }
 
     /// The random part, as it stands in the sub-directory's name: whatever a peer claims, these are
@@ -54,13 +51,6 @@ impl Announcement {
             let _ = write!(digits, "{byte:02x}");
             digits
         })
-    }
-
-    /// The same with the number of a descriptor, for servers that look it up.
-    pub(super) fn with_descriptor(mut self, descriptor: RawFd) -> Self {
-        // One that a record cannot hold is not told.
-        self.descriptor = u32::try_from(descriptor).ok().filter(|fd| *fd < 1 << 24).unwrap_or(0);
-        self
     }
 
     /// Writes the record, which is done at once or not at all.
@@ -80,8 +70,6 @@ impl Announcement {
         let mut record = [0; LENGTH];
         record[..8].copy_from_slice(&MAGIC);
         record[8..24].copy_from_slice(&self.random);
-        record[24..28].copy_from_slice(&self.pid.to_le_bytes());
-        record[28..].copy_from_slice(&self.descriptor.to_le_bytes());
         record
     }
 
@@ -91,14 +79,7 @@ impl Announcement {
         if rest.windows(MAGIC.len()).any(|window| window == MAGIC) || rest.last() != Some(&0) {
             return None;
         }
-        let (random, rest) = rest.split_first_chunk()?;
-        let (pid, rest) = rest.split_first_chunk()?;
-        let descriptor = rest.try_into().ok()?;
-        Some(Self {
-            random: *random,
-            pid: u32::from_le_bytes(*pid),
-            descriptor: u32::from_le_bytes(descriptor),
-        })
+        rest.first_chunk().map(|random| Self { random: *random })
     }
 }
 

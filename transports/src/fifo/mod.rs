@@ -5,8 +5,8 @@
 //! server opens them, removes the names, and writes one byte to `down`: accepted. From then on a
 //! connection is two open pipes without names.
 //!
-//! - System calls: `mkfifoat(2)`, `mkdirat(2)`, `openat(2)`, `fstat(2)`, `unlinkat(2)`, `poll(2)`, and
-//!   on the client's side `epoll_ctl(2)`, while connecting; those of the directory; then those of
+//! - System calls: `mkfifoat(2)`, `mkdirat(2)`, `openat(2)`, `fstat(2)`, `unlinkat(2)`, `F_SETLK`,
+//!   `F_GETLK`, `poll(2)`, and on the client's side `epoll_ctl(2)`, while connecting; those of the directory; then those of
 //!   [`pipe_halves`](crate::pipe_halves): a call costs one write, one wait and one read on each side.
 //! - Limits: those of pipes; 2,048 clients waiting to be accepted (64 KiB of records; 128 when the user's
 //!   pipes are at their limit); a name of 222 bytes (255 with that of a sub-directory); three
@@ -37,8 +37,9 @@
 //! something to say first.
 //!
 //! **Who it is.** Directory, rendezvous and pairs have to belong to the own user and be closed to others;
-//! each is checked on the open descriptor. The process id that the record claims is believed if
-//! `/proc` shows that process with the FIFO open.
+//! each is checked on the open descriptor. Each side holds a record lock (`fcntl(2)`) on the FIFO that the
+//! other looks at, so that the kernel names its process there, and nothing that a peer claims is
+//! believed. (Where both sides are one process there is no other to be named.)
 
 mod announcement;
 mod joining;
@@ -53,7 +54,8 @@ use std::path::{Path, PathBuf};
 use ipcall_core::transport::{Peer, Transport};
 use ipcall_core::{ErrorKind, RpcError};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
+use nix::libc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::unistd::geteuid;
 
@@ -119,11 +121,7 @@ pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
     let opened = Directory::open(&address.directory, Access::OwnUser)?;
     let directory = opened.ok_or_else(|| explain(Errno::ENOENT, address))?;
     let (rendezvous, status) = open_rendezvous(&directory, address)?;
-    let mut peer = Peer::default();
-    peer.uid = Some(status.st_uid);
-    peer.gid = Some(status.st_gid);
-    peer.known_by = "owner of its FIFO";
-
+    let peer = peer(&status, &rendezvous);
     let failed = |error| RpcError::io(format!("making a pair of FIFOs beside {path}"), error);
     let pair = pair::Made::new(directory, &address.name).map_err(failed)?;
     match pair.announcement().send(&rendezvous) {
@@ -219,6 +217,45 @@ fn own(status: &FileStat) -> Result<(), Unfit> {
         return Err(Unfit::Because(format!("has mode {mode:04o}, so others may use it")));
     }
     Ok(())
+}
+
+/// What is known of the process at the other end of a FIFO.
+fn peer(status: &FileStat, fifo: &OwnedFd) -> Peer {
+    let mut peer = Peer::default();
+    peer.uid = Some(status.st_uid);
+    peer.gid = Some(status.st_gid);
+    peer.pid = holder(fifo);
+    peer.known_by = match peer.pid {
+        Some(_) => "owner and lock of its FIFO",
+        None => "owner of its FIFO",
+    };
+    peer
+}
+
+/// Takes the lock by which the other side knows this process. Without it (there are file systems that
+/// have none) it knows only the user.
+fn hold(writing: &OwnedFd) {
+    let _ = fcntl(writing, FcntlArg::F_SETLK(&whole_file()));
+}
+
+/// The process that has the FIFO locked, if there is one, this one does not count, and it is in a pid
+/// namespace that this one sees.
+fn holder(fifo: &OwnedFd) -> Option<u32> {
+    let mut lock = whole_file();
+    fcntl(fifo, FcntlArg::F_GETLK(&mut lock)).ok()?;
+    // 0 and -1 stand for a process that our pid namespace does not show, and for no process.
+    let is_held = i32::from(lock.l_type) != libc::F_UNLCK;
+    u32::try_from(lock.l_pid).ok().filter(|pid| is_held && *pid != 0)
+}
+
+fn whole_file() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
 }
 
 #[cfg(test)]

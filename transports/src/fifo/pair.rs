@@ -6,18 +6,19 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use ipcall_core::transport::Peer;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, mkfifoat, unlinkat};
 
 use super::announcement::{Announcement, RANDOM};
-use super::{Unfit, open, own, own_fifo};
+use super::{Unfit, hold, open, own, own_fifo, peer};
 use crate::directory::Directory;
 
 /// From the client to the server, and back.
@@ -56,7 +57,8 @@ impl Made {
         let down = open(DOWN, OFlag::O_RDONLY)?;
         let guard = open(UP, OFlag::O_RDONLY)?;
         let up = open(UP, OFlag::O_WRONLY)?;
-        let announcement = announcement.with_descriptor(down.as_raw_fd());
+        // Before the server looks, and until the guard is closed.
+        hold(&up);
         Ok(Self { down, up, guard, names, announcement })
     }
 
@@ -93,8 +95,7 @@ impl Drop for Names {
 pub(super) struct Opened {
     pub(super) up: OwnedFd,
     pub(super) down: OwnedFd,
-    /// That of `down`.
-    pub(super) status: FileStat,
+    pub(super) peer: Peer,
 }
 
 /// Why a pair was not opened.
@@ -133,8 +134,8 @@ fn open_checked(directory: &Directory, subdirectory: &OsStr) -> Result<Opened, N
     // has closed its own writing end before.
     drop(open(&inner, OsStr::new(UP), OFlag::O_WRONLY)?);
     let down = open(&inner, OsStr::new(DOWN), OFlag::O_WRONLY)?;
-    let status = own_fifo(&down)?;
-    Ok(Opened { up, down, status })
+    let peer = peer(&own_fifo(&down)?, &up);
+    Ok(Opened { up, down, peer })
 }
 
 impl From<Errno> for NotOpened {
