@@ -26,8 +26,31 @@ impl Raw {
         Self { reader, writer: Some(writer), come: Vec::new(), ended: false }
     }
 
+    /// Waits until the connection stands, for transports that take a while to make one.
     pub(crate) fn connect(endpoint: &Endpoint) -> Self {
+        let mut raw = Self::begin(endpoint);
+        raw.stands(None);
+        raw
+    }
+
+    /// Begins to connect; nobody may ever accept.
+    pub(crate) fn begin(endpoint: &Endpoint) -> Self {
         Self::new(endpoint.try_connect().unwrap())
+    }
+
+    /// Whether the connection stands within this time, or has failed: then nothing is in the way of
+    /// writing, not even of writing nothing.
+    pub(crate) fn stands(&mut self, patience: Option<Duration>) -> bool {
+        let Some(writer) = &mut self.writer else { return true };
+        while let Err(error) = writer.try_write(&[IoSlice::new(&[])]) {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                break;
+            }
+            if writer.arm() && !sleep(writer.as_fd(), writer.interest(), patience) {
+                return false;
+            }
+        }
+        true
     }
 
     /// The same, unless nobody answers.

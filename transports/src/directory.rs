@@ -85,6 +85,32 @@ impl Directory {
         }))
     }
 
+    /// Opens `path` as a client does, which neither makes nor removes it. `None` if it is absent.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock), except that one that may not be entered is `Refused`.
+    pub(crate) fn open(path: &Path, access: Access) -> Result<Option<Self>, RpcError> {
+        match Self::open_existing(path) {
+            Ok(file) => {
+                let directory = Self { file, path: path.to_owned(), made: false };
+                directory.check(access).map(|()| Some(directory))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(RpcError::not_executed(ErrorKind::Refused {
+                    reason: format!(
+                        "the permissions of the directory {} keep uid {} out",
+                        path.display(),
+                        geteuid()
+                    ),
+                }))
+            }
+            Err(error) => {
+                Err(RpcError::io(format!("opening the directory {}", path.display()), error))
+            }
+        }
+    }
+
     /// The descriptor, for calls relative to it.
     pub(crate) fn file(&self) -> &File {
         &self.file
@@ -97,16 +123,17 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(making(error)),
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlag::O_DIRECTORY.bits())
-            .open(path)
+        let file = Self::open_existing(path)
             .map_err(|e| RpcError::io(format!("opening the directory {}", path.display()), e))?;
         if made {
             // The umask may have taken bits away.
             file.set_permissions(Permissions::from_mode(access.mode())).map_err(making)?;
         }
         Ok(Self { file, path: path.to_owned(), made })
+    }
+
+    fn open_existing(path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path)
     }
 
     fn check(&self, access: Access) -> Result<(), RpcError> {
@@ -129,7 +156,8 @@ impl Directory {
         }))
     }
 
-    fn try_lock(&self) -> io::Result<Option<Locked>> {
+    /// Takes the lock, unless somebody has it.
+    pub(crate) fn try_lock(&self) -> io::Result<Option<Locked>> {
         // The lock belongs to the open file description, which the clone shares.
         match Flock::lock(self.file.try_clone()?, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Some(Locked(lock))),

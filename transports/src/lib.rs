@@ -12,7 +12,9 @@ pub mod endpoint;
 pub mod suggest;
 
 mod directory;
+mod fifo;
 mod mem;
+mod pipe_halves;
 mod stream;
 mod sys;
 mod tcp;

@@ -7,14 +7,14 @@ use std::path::Path;
 use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
-use crate::{mem, suggest, tcp, unix};
+use crate::{fifo, mem, suggest, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 3] = [
+static SCHEMES: [Scheme; 4] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -23,6 +23,15 @@ static SCHEMES: [Scheme; 3] = [
         keys: &[],
         parse: |parts, _| mem::parse(parts).map(Kind::Mem).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(mem::fresh(directory, name)),
+    },
+    Scheme {
+        name: "fifo",
+        summary: "a pair of FIFOs for each client, agreed through a rendezvous FIFO",
+        example: "fifo:/run/user/1000/wordcount/fifo",
+        in_process: false,
+        keys: &[],
+        parse: |parts, _| fifo::parse(parts).map(Kind::Fifo).map_err(RpcError::invalid_endpoint),
+        write_fresh: |directory, name| Ok(fifo::fresh(directory, name)),
     },
     Scheme {
         name: "unix",
