@@ -147,7 +147,7 @@ impl BlockingClient {
             // What is left of it then goes with the next call, or when the client is dropped.
             turn.finish(prepared.deadline);
             match self.0.link.outbox.broken() {
-                Some(kind) => Err(ended(&kind.into()).at(&self.0.link.uri)),
+                Some(error) => Err(ended(&error).at(&self.0.link.uri)),
                 None => Ok(()),
             }
         })
@@ -357,7 +357,7 @@ impl<'a> Turn<'a> {
         }
         match link.outbox.broken() {
             // All that could be read has been.
-            Some(kind) => Err(ended(&kind.into())),
+            Some(error) => Err(ended(&error)),
             None => Ok(()),
         }
     }

@@ -262,8 +262,8 @@ impl Connection<'_> {
             if ready.read {
                 self.read()?;
             }
-            if let Some(kind) = self.session.outbox.broken() {
-                return Err(lost(kind.into()));
+            if let Some(error) = self.session.outbox.broken() {
+                return Err((Reason::Done, ended(&error)));
             }
             // One that never sleeps is not told by its descriptors.
             if self.shared.is_draining() && self.blocked.is_none() {

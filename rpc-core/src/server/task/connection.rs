@@ -90,8 +90,8 @@ impl Connection {
             if !self.inner.nudge.poll_take(cx) {
                 return Poll::Pending;
             }
-            if let Some(kind) = self.inner.session.outbox.broken() {
-                return Poll::Ready(Err((Reason::Done, ended(&kind.into()))));
+            if let Some(error) = self.inner.session.outbox.broken() {
+                return Poll::Ready(Err((Reason::Done, ended(&error))));
             }
             if self.inner.shared.is_draining() {
                 let mut requests = self.inner.requests();
