@@ -27,7 +27,8 @@ mod connection;
 #[derive(Default)]
 struct Connections(Mutex<HashMap<u64, Arc<Nudge>>>);
 
-/// Accepts and serves until told to stop, then drains.
+/// Accepts and serves until told to stop, then drains; or until nobody can come any more and all who did
+/// have gone.
 pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
     let Bound { shared, places, shutdown } = bound;
     let connections = Arc::new(Connections::default());
@@ -42,20 +43,22 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
         .try_clone_receiver()
         .and_then(UnixStream::from_std)
         .map_err(|error| RpcError::io("watching for shutdown", error))?;
-    loop {
+    // Whether somebody may still come: a task that accepts, or one that it has accepted.
+    let mut expecting = true;
+    while expecting || !accepting.is_empty() || !tasks.is_empty() {
         tokio::select! {
             biased;
             _ = stop.readable() => break,
-            Some((transport, at)) = accepted.recv() => {
-                start(&shared, at, transport, &connections, &mut tasks);
-            }
+            arrival = accepted.recv(), if expecting => match arrival {
+                Some((transport, at)) => start(&shared, at, transport, &connections, &mut tasks),
+                None => expecting = false,
+            },
             Some(ended) = accepting.join_next() => {
                 if let Ok(Err(error)) = ended {
                     return Err(error);
                 }
             }
             Some(_) = tasks.join_next() => {}
-            else => break,
         }
     }
     // The names go first, so that a successor can have them.
@@ -71,7 +74,7 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
 
 type Arrivals = tokio::sync::mpsc::UnboundedSender<(Transport, Arc<Served>)>;
 
-/// Accepts at one endpoint.
+/// Accepts at one endpoint, as long as clients can come.
 async fn accept(place: Place, arrivals: Arrivals) -> Result<(), RpcError> {
     let Place { listener, at } = place;
     let failed = |error| RpcError::io("accepting", error).at(&at.uri);
@@ -79,7 +82,8 @@ async fn accept(place: Place, arrivals: Arrivals) -> Result<(), RpcError> {
     loop {
         match listener.accept().await {
             Ok(transport) => {
-                if arrivals.send((transport, Arc::clone(&at))).is_err() {
+                let unwanted = arrivals.send((transport, Arc::clone(&at))).is_err();
+                if unwanted || listener.is_exhausted() {
                     return Ok(());
                 }
             }
