@@ -160,6 +160,12 @@ pub trait Connector: Send + Sync {
     /// [`ErrorKind::ServerAbsent`](crate::ErrorKind::ServerAbsent) when no server is there yet, which
     /// is worth another try; others are final.
     fn try_connect(&self) -> Result<Transport, RpcError>;
+
+    /// Whether connecting starts the server: then there is none that could still come up, and no use in
+    /// waiting for it.
+    fn starts_server(&self) -> bool {
+        false
+    }
 }
 
 /// Something that a server can listen at; an `Endpoint` is one.
