@@ -12,8 +12,9 @@ pub mod endpoint;
 pub mod suggest;
 
 mod directory;
+mod launch;
 mod mem;
-#[cfg_attr(not(test), allow(dead_code, reason = "the transports over pipes use it"))]
+mod pipe;
 mod pipe_halves;
 mod stream;
 mod sys;
@@ -22,4 +23,6 @@ mod token;
 mod unix;
 
 pub use endpoint::{Endpoint, Scheme, schemes};
+pub use launch::Launch;
+pub use pipe::await_launched;
 pub use token::read_token_file;
