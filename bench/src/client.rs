@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipcall::{CallError, ConnectOptions, Endpoint};
+use ipcall::{CallError, ConnectOptions, Endpoint, Peer};
 
 use crate::report::{Report, Usage};
 use crate::server::{Running, runtime};
@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
         .tempdir()?;
     let (server, endpoint) = Running::start(options, directory.path())?;
     // Only now, so that the server does not inherit it.
-    machine::pin(options.pin, false)?;
+    machine::pin(machine::choose(options.pin, false)?)?;
     let report = match options.client {
         ClientKind::Blocking => blocking(options, &server, &endpoint)?,
         kind => {
@@ -43,6 +43,11 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
     Ok(report)
 }
 
+/// The process of a server that connecting has started.
+fn other_process(peer: &Peer) -> Option<u32> {
+    peer.pid.filter(|pid| *pid != std::process::id())
+}
+
 async fn asynchronous(
     options: Options,
     server: Option<u32>,
@@ -50,6 +55,7 @@ async fn asynchronous(
 ) -> Result<Report, Failure> {
     let wait = ConnectOptions::new().wait_for_server(PATIENCE);
     let client = BenchClient::connect_with(&endpoint, &wait).await?;
+    let server = server.or_else(|| other_process(client.client().peer()));
     let pass = async |seconds: f64| {
         let duration = Duration::from_secs_f64(seconds);
         let callers: Vec<_> = (0..options.concurrency)
@@ -94,6 +100,7 @@ async fn asynchronous(
 fn blocking(options: &Options, server: &Running, endpoint: &Endpoint) -> Result<Report, Failure> {
     let wait = ConnectOptions::new().wait_for_server(PATIENCE);
     let client = BenchBlockingClient::connect_with(endpoint, &wait)?;
+    let server = server.process_id().or_else(|| other_process(client.client().peer()));
     let pass = |seconds: f64| {
         let duration = Duration::from_secs_f64(seconds);
         let call = |caller: u32| {
@@ -124,7 +131,7 @@ fn blocking(options: &Options, server: &Running, endpoint: &Endpoint) -> Result<
         });
     }
     pass(options.warmup)?;
-    let (before, begun) = (Usage::now(server.process_id()), Instant::now());
+    let (before, begun) = (Usage::now(server), Instant::now());
     let meters = pass(options.seconds)?;
-    Ok(Report::new(options, &meters, begun.elapsed(), before.until_now(server.process_id())))
+    Ok(Report::new(options, &meters, begun.elapsed(), before.until_now(server)))
 }
