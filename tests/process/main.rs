@@ -7,6 +7,7 @@ mod support;
 
 mod client;
 mod killed;
+mod launched;
 mod leftovers;
 mod restarted;
 mod server;
@@ -21,6 +22,9 @@ fn play() {
         "server" => server::serve(about, control),
         "client" => client::call(about, control),
         "audit" => leftovers::audit(about),
+        "launched-audit" => launched::audit(),
+        "launched-idle" => launched::idle(),
+        "launched-in-a-crowd" => launched::talk_over_small_pipes(control),
         other => panic!("nobody has written the role {other}"),
     });
 }
