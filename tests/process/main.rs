@@ -22,9 +22,9 @@ fn play() {
         "server" => server::serve(about, control),
         "client" => client::call(about, control),
         "audit" => leftovers::audit(about),
-        "launched-audit" => launched::audit(),
-        "launched-idle" => launched::idle(),
-        "launched-in-a-crowd" => launched::talk_over_small_pipes(control),
+        "launched-audit" => launched::alone::audit(),
+        "launched-idle" => launched::alone::idle(),
+        "launched-in-a-crowd" => launched::alone::talk_over_small_pipes(control),
         other => panic!("nobody has written the role {other}"),
     });
 }
