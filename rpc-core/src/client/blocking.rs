@@ -147,7 +147,7 @@ impl BlockingClient {
             // What is left of it then goes with the next call, or when the client is dropped.
             turn.finish(prepared.deadline);
             match self.0.link.outbox.broken() {
-                Some(error) => Err(ended(&error).at(&self.0.link.uri)),
+                Some(error) => Err(ended(error).at(&self.0.link.uri)),
                 None => Ok(()),
             }
         })
@@ -326,7 +326,7 @@ impl<'a> Turn<'a> {
         let timeout = patience.into_iter().chain(timeout).min();
         let bell = self.alarm.as_ref().map(|alarm| alarm.bell.as_fd());
         let ready = wait(self.source.as_deref_mut(), self.blocked.as_mut(), bell, timeout)
-            .map_err(|error| ended(&error))?;
+            .map_err(ended)?;
         if ready.other
             && let Some(alarm) = &self.alarm
         {
@@ -357,7 +357,7 @@ impl<'a> Turn<'a> {
         }
         match link.outbox.broken() {
             // All that could be read has been.
-            Some(error) => Err(ended(&error)),
+            Some(error) => Err(ended(error)),
             None => Ok(()),
         }
     }

@@ -117,6 +117,6 @@ pub(crate) fn unreachable(error: std::io::Error) -> RpcError {
         std::io::ErrorKind::ConnectionRefused => {
             RpcError::not_executed(ErrorKind::ServerAbsent { detail: error.to_string() })
         }
-        _ => ended(&error).with_outcome(crate::Outcome::NotExecuted),
+        _ => ended(error).with_outcome(crate::Outcome::NotExecuted),
     }
 }

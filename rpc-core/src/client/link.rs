@@ -171,7 +171,7 @@ impl Link {
         filled: std::io::Result<Filled>,
         wakers: &mut Vec<Waker>,
     ) -> Result<Option<Blocked>, RpcError> {
-        let filled = filled.map_err(|error| ended(&error))?;
+        let filled = filled.map_err(ended)?;
         let mut blocked = None;
         let mut calls = self.calls();
         while let Some(event) = source.next_event().map_err(|violation| violated(&violation))? {

@@ -128,8 +128,8 @@ async fn connect(
 ) -> Result<(), RpcError> {
     let Transport { reader, writer, peer } = transport;
     let limits = &at.settings.limits;
-    let mut source = TaskSource::new(Source::new(reader, limits), at.settings.spin)
-        .map_err(|error| ended(&error))?;
+    let mut source =
+        TaskSource::new(Source::new(reader, limits), at.settings.spin).map_err(ended)?;
     let mut outbox = Outbox::new(writer);
     let nudge = Arc::new(Nudge::default());
     let _registered = connections.register(&nudge);
@@ -184,7 +184,7 @@ async fn greet(
     admitted: &Admitted,
 ) -> Result<Hello, RpcError> {
     loop {
-        let filled = poll_fn(|cx| source.poll_fill(cx)).await.map_err(|error| ended(&error))?;
+        let filled = poll_fn(|cx| source.poll_fill(cx)).await.map_err(ended)?;
         let theirs = match greeting::hello(source.source()) {
             Ok(theirs) => theirs,
             Err(error) if matches!(error.kind(), ErrorKind::Refused { .. }) => {

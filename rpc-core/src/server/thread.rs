@@ -186,14 +186,14 @@ fn greet(
             return Err(RpcError::not_executed(kind));
         }
         let ready = wait(Some(source), None, Some(stop.as_fd()), Some(left));
-        let ready = ready.map_err(|error| ended(&error))?;
+        let ready = ready.map_err(ended)?;
         if ready.other {
             return Ok(None);
         }
         if !ready.read {
             continue;
         }
-        let filled = source.fill().map_err(|error| ended(&error))?;
+        let filled = source.fill().map_err(ended)?;
         let refuse = |reason, error: RpcError| {
             write(outbox, &rejection(reason, &error.to_string()), until);
             Err(error)
@@ -255,7 +255,7 @@ struct Connection<'a> {
 impl Connection<'_> {
     fn run(&mut self, stop: &UnixStream) -> Result<(), End> {
         let progress = self.session.limits.progress;
-        let lost = |error: io::Error| (Reason::Done, ended(&error));
+        let lost = |error: io::Error| (Reason::Done, ended(error));
         loop {
             // As long as the peer leaves too many of its answers, nothing more is taken from it.
             let crowded = self.session.outbox.is_crowded();
@@ -285,7 +285,7 @@ impl Connection<'_> {
                 self.read()?;
             }
             if let Some(error) = self.session.outbox.broken() {
-                return Err((Reason::Done, ended(&error)));
+                return Err((Reason::Done, ended(error)));
             }
             // One that never sleeps is not told by its descriptors.
             if self.shared.is_draining() && self.blocked.is_none() {
@@ -298,7 +298,7 @@ impl Connection<'_> {
     /// Reads what has come and answers it.
     fn read(&mut self) -> Result<(), End> {
         loop {
-            let filled = self.source.fill().map_err(|error| (Reason::Done, ended(&error)))?;
+            let filled = self.source.fill().map_err(|error| (Reason::Done, ended(error)))?;
             self.ended = filled == Filled::End;
             self.handle()?;
             if filled != Filled::More || self.unhandled || self.blocked.is_some() {

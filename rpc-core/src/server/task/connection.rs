@@ -91,7 +91,7 @@ impl Connection {
                 return Poll::Pending;
             }
             if let Some(error) = self.inner.session.outbox.broken() {
-                return Poll::Ready(Err((Reason::Done, ended(&error))));
+                return Poll::Ready(Err((Reason::Done, ended(error))));
             }
             if self.inner.shared.is_draining() {
                 let mut requests = self.inner.requests();
@@ -133,7 +133,7 @@ impl Connection {
                 self.stalled_at = midway.then(|| Instant::now() + progress);
             }
             let filled = ready!(self.source.poll_fill(cx));
-            let filled = filled.map_err(|error| (Reason::Done, ended(&error)))?;
+            let filled = filled.map_err(|error| (Reason::Done, ended(error)))?;
             self.unhandled = true;
             self.ended = filled == Filled::End;
         }
