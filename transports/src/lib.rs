@@ -24,5 +24,5 @@ mod unix;
 
 pub use endpoint::{Endpoint, Scheme, schemes};
 pub use launch::Launch;
-pub use pipe::await_launched;
+pub use pipe::{ServerEnded, await_launched};
 pub use token::read_token_file;

@@ -2,10 +2,11 @@
 
 pub(crate) mod alone;
 
+use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipcall::{ConnectOptions, Endpoint, ErrorKind, Outcome, RpcError, await_launched};
+use ipcall::{ConnectOptions, Endpoint, ErrorKind, Outcome, RpcError, ServerEnded, await_launched};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use tokio::task::JoinSet;
@@ -142,8 +143,12 @@ fn a_server_killed_in_a_call_fails_it_and_says_how() {
             let error = rpc_error(call.join().unwrap());
             assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
             assert_gone(&error, Outcome::MaybeExecuted, endpoint, KILLED);
+            let status = ServerEnded::of(&error).unwrap().status().unwrap();
+            assert_eq!(status.signal(), Some(Signal::SIGKILL as i32));
         });
-        assert_gone(&rpc_error(client.add(1, 1)), Outcome::NotExecuted, endpoint, KILLED);
+        let error = rpc_error(client.add(1, 1));
+        assert_gone(&error, Outcome::NotExecuted, endpoint, KILLED);
+        assert!(ServerEnded::of(&error).is_some(), "later calls know, too");
     });
 }
 
@@ -213,11 +218,11 @@ fn an_idle_client_finds_out_how_when_it_calls() {
 fn a_server_that_ends_at_once_is_not_started_again_and_again() {
     where_clients_start_servers(|_| {
         let options = ConnectOptions::new().wait_for_server(PATIENCE);
-        for (script, text) in [
-            ("exit 3", "the server exited with status 3"),
-            ("kill -6 $$", "the server was killed by signal 6 (SIGABRT)"),
-            ("exit 0", "it closed the connection in the handshake"),
-            ("exec 4>&-; sleep 1", "it closed the connection in the handshake"),
+        for (script, text, code) in [
+            ("exit 3", "the server exited with status 3", Some(3)),
+            ("kill -6 $$", "the server was killed by signal 6 (SIGABRT)", None),
+            ("exit 0", "it closed the connection in the handshake", None),
+            ("exec 4>&-; sleep 1", "it closed the connection in the handshake", None),
         ] {
             let launch = ipcall::Launch::new("sh").args(["-c", script]);
             let endpoint = Endpoint::launching(&launch).unwrap();
@@ -230,6 +235,8 @@ fn a_server_that_ends_at_once_is_not_started_again_and_again() {
             for connect in connecting {
                 let (error, took) = timed(|| connect(&endpoint, &options));
                 assert_gone(&error, Outcome::NotExecuted, &endpoint, text);
+                let status = ServerEnded::of(&error).map(|ended| ended.status().unwrap());
+                assert_eq!(status.and_then(|status| status.code()), code, "{error}");
                 assert!(took < PATIENCE / 2, "{took:?}");
             }
         }

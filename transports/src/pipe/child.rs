@@ -5,7 +5,6 @@
 //! of the call.
 
 use std::ffi::{CString, NulError, OsStr, OsString};
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -20,6 +19,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
+use super::end::End;
 use super::reaper;
 use crate::launch::Launch;
 use crate::sys;
@@ -34,35 +34,6 @@ pub(super) struct Child {
     /// `None` once the reaper has it.
     pidfd: Option<OwnedFd>,
     end: Mutex<Option<End>>,
-}
-
-/// How a process has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Exited(i32),
-    Killed(Signal),
-    /// By a signal without a name, such as a real-time signal.
-    KilledBySomeSignal,
-    /// This process ignores `SIGCHLD`, or waits for whatever children it has.
-    Unknown,
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exited(status) => write!(f, "the server exited with status {status}"),
-            Self::Killed(signal) => {
-                let number = *signal as i32;
-                write!(f, "the server was killed by signal {number} ({signal})")
-            }
-            Self::KilledBySomeSignal => write!(f, "the server was killed by a real-time signal"),
-            Self::Unknown => write!(
-                f,
-                "the server has ended, and this process, which ignores SIGCHLD or waits for all of its \
-                 children, has not left its exit status to be found"
-            ),
-        }
-    }
 }
 
 impl Child {

@@ -25,6 +25,7 @@
 //! a server that changes its user loses it. A killed client's pipe closes in any case.
 
 mod child;
+mod end;
 mod inherited;
 mod reaper;
 mod watch;
@@ -46,6 +47,7 @@ use crate::endpoint::{Parts, percent};
 use crate::launch::Launch;
 use crate::pipe_halves;
 use child::Child;
+pub use end::ServerEnded;
 pub use reaper::await_launched;
 use watch::Watch;
 

@@ -19,7 +19,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::child::{Child, End};
+use super::child::Child;
+use super::end::{End, ServerEnded};
 use crate::pipe_halves;
 
 /// How long the end of a pipe may come before the end of its process. It takes some tens of microseconds,
@@ -28,6 +29,9 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Fruitless tries after which a half that never sleeps looks whether the process still lives.
 const TRIES: u32 = 1024;
+
+/// The end of a server that has nothing more to say.
+const EXITED: ServerEnded = ServerEnded { end: End::Exited(0), left_pipe: false };
 
 /// A half of a connection to a child.
 pub(super) struct Watch<T> {
@@ -55,10 +59,7 @@ enum State {
 enum Cause {
     /// The other end was closed, by a process that lives on.
     Closed,
-    /// The process has ended, and the pipe with it.
-    Process(End),
-    /// The process has ended, and somebody else has the other end.
-    Inherited(End),
+    Process(ServerEnded),
 }
 
 impl Watch<pipe_halves::Reader> {
@@ -97,8 +98,9 @@ impl<T: AsFd> Watch<T> {
                 // What it did before its end counts.
                 result = attempt(&mut self.pipe);
                 if is_would_block(&result) {
-                    self.state = State::Ended(Cause::Inherited(end));
-                    return Ok(Err(Cause::Inherited(end)));
+                    let cause = Cause::Process(ServerEnded { end, left_pipe: true });
+                    self.state = State::Ended(cause);
+                    return Ok(Err(cause));
                 }
             }
             if !is_end(&result) {
@@ -132,7 +134,8 @@ impl<T: AsFd> Watch<T> {
     }
 
     fn cause_by_now(&self) -> Cause {
-        self.child.end().map_or(Cause::Closed, Cause::Process)
+        let process = |end| Cause::Process(ServerEnded { end, left_pipe: false });
+        self.child.end().map_or(Cause::Closed, process)
     }
 
     /// Why the pipe has ended; `WouldBlock` until it is known.
@@ -166,7 +169,7 @@ impl ReadHalf for Watch<pipe_halves::Reader> {
         match self.attempt(read, |result| matches!(result, Ok(0)))? {
             Ok(count) => Ok(count),
             // Orderly: it has written all that it wanted to.
-            Err(Cause::Closed | Cause::Process(End::Exited(0))) => Ok(0),
+            Err(Cause::Closed | Cause::Process(EXITED)) => Ok(0),
             Err(cause) => Err(cause.into_error(io::ErrorKind::ConnectionReset)),
         }
     }
@@ -206,14 +209,10 @@ impl<T> AsFd for Watch<T> {
 
 impl Cause {
     fn into_error(self, kind: io::ErrorKind) -> io::Error {
-        let text = match self {
-            Self::Closed => "the server has closed its end of the pipe".to_owned(),
-            Self::Process(end) => end.to_string(),
-            Self::Inherited(end) => {
-                format!("{end}, and left its end of the pipe to a process that it had started")
-            }
-        };
-        io::Error::new(kind, text)
+        match self {
+            Self::Closed => io::Error::new(kind, "the server has closed its end of the pipe"),
+            Self::Process(ended) => io::Error::new(kind, ended),
+        }
     }
 }
 
