@@ -185,6 +185,25 @@ pub(super) fn write_with_deadly_sigpipe() {
 }
 
 #[test]
+fn a_child_of_a_process_that_does_not_want_to_know_ends_all_the_same() {
+    let (status, stderr) = Child::spawn("ignoring", "").output();
+    assert!(status.success(), "{status}: {stderr}");
+}
+
+/// In a process of its own, whose children are waited for by the kernel.
+pub(super) fn ignore_children() {
+    // SAFETY: to ignore a signal runs no code of ours.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
+    let mut transport = connect("exit", "3");
+    write_all(&mut *transport.writer, b"x");
+    assert_eq!(read_exactly(&mut *transport.reader, 10), b"last words");
+    let error = read_some(&mut *transport.reader, &mut Vec::new(), 1).unwrap_err();
+    assert!(error.to_string().contains("which ignores SIGCHLD"), "{error}");
+    drop(connect("idle", ""));
+    assert!(await_launched(PATIENCE));
+}
+
+#[test]
 fn a_child_has_the_usual_disposition_of_sigpipe() {
     let _watchdog = Watchdog::new("SIGPIPE in a child".to_owned());
     let status = "sed -n 's/^SigIgn:\\s*//p' /proc/$$/status >&4";

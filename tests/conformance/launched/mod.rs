@@ -100,6 +100,7 @@ pub(crate) fn play(role: &str, about: &str) {
         "launching-audit" => endings::audit(),
         "ended-host" => endings::end_without_waiting(about),
         "deadly-sigpipe" => endings::write_with_deadly_sigpipe(),
+        "ignoring" => endings::ignore_children(),
         "collisions" => collisions::connect_with_taken_numbers(),
         "report" => starting::report(),
         "not-started" => starting::bind_without_a_client(about),

@@ -79,7 +79,8 @@ impl Endpoint {
     }
 
     /// The endpoint of a server that its client has started: `pipe:inherited`. It can be bound once, and
-    /// has that one client.
+    /// has that one client. Binding it takes over the descriptors 3 and 4, which the program may not use for
+    /// anything else.
     ///
     /// A server can as well bind the endpoint that its client connects to, from a configuration that both
     /// read.

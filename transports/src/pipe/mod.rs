@@ -16,6 +16,8 @@
 //! - Not for: several clients, or a server that outlives its client (`unix:`); a service that is called
 //!   once, because starting a process takes a millisecond.
 //!
+//! `pipe:?in-process=NAME` is for tests: both sides are in this process, and find each other by a name.
+//!
 //! A program is written as an absolute path, or as a bare name that is looked for in the directories of this
 //! process's `PATH`. It must be the server itself, or stay for as long as the server runs: in a shell's
 //! script, `exec` the server. What it is given is no place for secrets: errors show the endpoint, and

@@ -156,6 +156,10 @@ impl<T: AsFd> Watch<T> {
 
     /// Looks at all that would end the sleep: an edge-triggered sleeper is told only of what comes later.
     fn arm(&mut self) -> bool {
+        if matches!(self.state, State::Ended(_)) {
+            // Nothing will come any more, which is known already.
+            return false;
+        }
         self.suspicious = true;
         let mut polled = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
         // An error here is one of memory; the sleep that follows will meet it, too.
