@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipcall_core::transport::{Peer, ReadHalf, Transport, WriteHalf};
 use nix::fcntl::OFlag;
@@ -51,6 +52,9 @@ pub(super) fn lend(about: &str) {
     }
     say(&control, b'c');
     assert_eq!(hear(&control), None);
+    // A server ends after its pipe. Here the end of the pipe may take a moment, when other threads of the
+    // test are just starting processes, which then have its descriptors until they are what they should be.
+    std::thread::sleep(Duration::from_millis(200));
 }
 
 /// An end of a pipe, without anything to it.

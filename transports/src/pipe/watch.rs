@@ -4,9 +4,10 @@
 //! whatever the server has started; so the end of the server's process ends the connection, too. A half
 //! therefore sleeps on an epoll descriptor that holds its pipe and the process's pidfd.
 //!
-//! Which of the two comes first is chance: a process that dies closes its files, and only then can it be
-//! asked how it ended. So a half whose pipe has ended is not ready for up to [`PATIENCE`], until that
-//! is known. A server that has closed its pipe and lives on costs that time once.
+//! Which of the two shows first is chance: a process that dies closes its files, and only then can it be asked
+//! how it ended; and whatever is just being started somewhere in this process has all its descriptors
+//! for a moment, the child's ends of pipes among them. So for up to [`PATIENCE`] after the end of one the
+//! other is waited for. A server that has closed its pipe and lives on costs that time once.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,8 +24,8 @@ use super::child::Child;
 use super::end::{End, ServerEnded};
 use crate::pipe_halves;
 
-/// How long the end of a pipe may come before the end of its process. It takes some tens of microseconds,
-/// or longer where the CPU is given to others in between.
+/// How long the end of a pipe may come before or after the end of its process. It takes some tens of
+/// microseconds, or longer where the CPU is given to others in between.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Fruitless tries after which a half that never sleeps looks whether the process still lives.
@@ -48,8 +49,10 @@ pub(super) struct Watch<T> {
 
 enum State {
     Open,
-    /// The pipe has ended. How the process has shows before this is over, if it has.
-    Ending(TimerFd),
+    /// The pipe has ended, and how the process has may show, until the timer says that it does not.
+    PipeEnded(TimerFd),
+    /// The process has ended, and the pipe will, until the timer says that others have it.
+    ProcessEnded(TimerFd, End),
     /// All is known.
     Ended(Cause),
 }
@@ -92,24 +95,29 @@ impl<T: AsFd> Watch<T> {
         is_end: impl Fn(&io::Result<R>) -> bool,
     ) -> io::Result<Result<R, Cause>> {
         if matches!(self.state, State::Open) {
-            let mut result = attempt(&mut self.pipe);
-            if is_would_block(&result) && self.is_suspicious() {
-                let Some(end) = self.child.end() else { return result.map(Ok) };
-                // What it did before its end counts.
-                result = attempt(&mut self.pipe);
-                if is_would_block(&result) {
-                    let cause = Cause::Process(ServerEnded { end, left_pipe: true });
-                    self.state = State::Ended(cause);
-                    return Ok(Err(cause));
-                }
-            }
-            if !is_end(&result) {
+            let result = attempt(&mut self.pipe);
+            if is_end(&result) {
+                self.state = self.wait_for_process();
+            } else if is_would_block(&result)
+                && self.is_suspicious()
+                && let Some(end) = self.child.end()
+            {
+                self.state = self.wait_for_pipe(end);
+            } else {
                 if result.is_ok() {
                     (self.suspicious, self.tries) = (false, 0);
                 }
                 return result.map(Ok);
             }
-            self.state = self.begin_to_end();
+        }
+        if let State::ProcessEnded(timer, end) = &self.state {
+            // What it did before its end counts.
+            let result = attempt(&mut self.pipe);
+            let left_pipe = is_would_block(&result) && timer.wait().is_ok();
+            if !is_end(&result) && !left_pipe {
+                return result.map(Ok);
+            }
+            self.state = State::Ended(Cause::Process(ServerEnded { end: *end, left_pipe }));
         }
         self.cause().map(Err)
     }
@@ -119,18 +127,28 @@ impl<T: AsFd> Watch<T> {
         std::mem::take(&mut self.suspicious) || self.tries.is_multiple_of(TRIES)
     }
 
-    fn begin_to_end(&self) -> State {
-        // From now on the pipe is ready, and that is no news.
-        let timer = self.epoll.delete(&self.pipe).and_then(|()| {
-            let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-            let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
-            let expiration = Expiration::OneShot(TimeSpec::from_duration(PATIENCE));
-            timer.set(expiration, TimerSetTimeFlags::empty())?;
-            self.epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-            Ok(timer)
-        });
+    /// The pipe has ended: from now on it is ready, and that is no news.
+    fn wait_for_process(&self) -> State {
+        let timer = self.epoll.delete(&self.pipe).and_then(|()| self.timer());
         // Without one, what is not known now will not be.
-        timer.map_or(State::Ended(self.cause_by_now()), State::Ending)
+        timer.map_or(State::Ended(self.cause_by_now()), State::PipeEnded)
+    }
+
+    /// The process has ended, likewise.
+    fn wait_for_pipe(&self, end: End) -> State {
+        let timer = self.epoll.delete(&*self.child).and_then(|()| self.timer());
+        let left_pipe = Cause::Process(ServerEnded { end, left_pipe: true });
+        timer.map_or(State::Ended(left_pipe), |timer| State::ProcessEnded(timer, end))
+    }
+
+    /// One that ends the sleep after [`PATIENCE`].
+    fn timer(&self) -> nix::Result<TimerFd> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        let expiration = Expiration::OneShot(TimeSpec::from_duration(PATIENCE));
+        timer.set(expiration, TimerSetTimeFlags::empty())?;
+        self.epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        Ok(timer)
     }
 
     fn cause_by_now(&self) -> Cause {
@@ -140,18 +158,16 @@ impl<T: AsFd> Watch<T> {
 
     /// Why the pipe has ended; `WouldBlock` until it is known.
     fn cause(&mut self) -> io::Result<Cause> {
-        let cause = match &self.state {
-            State::Ended(cause) => return Ok(*cause),
-            State::Open => Cause::Closed,
-            State::Ending(timer) => match self.cause_by_now() {
-                Cause::Closed if timer.wait().is_err() => {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                cause => cause,
-            },
-        };
-        self.state = State::Ended(cause);
-        Ok(cause)
+        if let State::PipeEnded(timer) = &self.state {
+            match self.cause_by_now() {
+                Cause::Closed if timer.wait().is_err() => {}
+                cause => self.state = State::Ended(cause),
+            }
+        }
+        match &self.state {
+            State::Ended(cause) => Ok(*cause),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     /// Looks at all that would end the sleep: an edge-triggered sleeper is told only of what comes later.
