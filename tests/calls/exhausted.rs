@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use ipcall::transport::{Binder, Connector, Listener, Listening, Transport, memory};
 use ipcall::{RpcError, Settings};
@@ -100,6 +102,33 @@ fn it_ends_with_the_last_of_them() {
         assert_eq!(second.add(1, 1).unwrap(), 2);
         assert!(serving.is_running());
         drop(second);
+        serving.join();
+    }
+}
+
+#[test]
+fn it_lets_calls_without_a_reply_end_within_its_grace_time() {
+    let _watchdog = Watchdog::new("exhausted, with calls without a reply".to_owned());
+    for waits in Waits::TOKIO {
+        let (single, state) = (Single::new(), State::new());
+        let serving = Serving::start_at_any(waits, state.server(), [&single as _]);
+        let client = WorkshopBlockingClient::connect(&single).unwrap();
+        client.wait_oneway().unwrap();
+        until(|| state.running() == 1);
+        drop(client);
+        thread::sleep(Duration::from_millis(50));
+        assert!(serving.is_running());
+        state.gate.add_permits(1);
+        serving.join();
+        assert_eq!(state.ended(), 1);
+
+        let (single, state) = (Single::new(), State::new());
+        let server = state.server().grace(Duration::from_millis(100));
+        let serving = Serving::start_at_any(waits, server, [&single as _]);
+        let client = WorkshopBlockingClient::connect(&single).unwrap();
+        client.wait_oneway().unwrap();
+        until(|| state.running() == 1);
+        drop(client);
         serving.join();
     }
 }

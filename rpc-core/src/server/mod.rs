@@ -188,7 +188,8 @@ impl Bound {
     /// accepted, for as long as the grace time lasts. Dropping the future stops at once.
     ///
     /// Where no further client can come, as when the one that started this process as its server has
-    /// connected, it ends by itself when those that came have gone.
+    /// connected, it ends by itself when those that came have gone. Calls without a reply that they have
+    /// left behind then have the grace time, too.
     ///
     /// # Errors
     /// When an endpoint no longer works.

@@ -1,6 +1,7 @@
 //! Serving in tokio tasks: one for each connection, and one for each handler that is not ready at once.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +40,8 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
         accepting.spawn(accept(place, sender.clone()));
     }
     drop(sender);
+    // What every connection and every handler has; when all are gone, so is what was accepted.
+    let (alive, mut all_ended) = tokio::sync::mpsc::channel(1);
     let stop = shutdown
         .try_clone_receiver()
         .and_then(UnixStream::from_std)
@@ -50,7 +53,9 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
             biased;
             _ = stop.readable() => break,
             arrival = accepted.recv(), if expecting => match arrival {
-                Some((transport, at)) => start(&shared, at, transport, &connections, &mut tasks),
+                Some((transport, at)) => {
+                    start(&shared, at, transport, &connections, &mut tasks, &alive);
+                }
                 None => expecting = false,
             },
             Some(ended) = accepting.join_next() => {
@@ -59,6 +64,14 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
                 }
             }
             Some(_) = tasks.join_next() => {}
+        }
+    }
+    drop(alive);
+    if !expecting && tasks.is_empty() {
+        // Calls without a reply may outlive their client, but not for ever the last one.
+        tokio::select! {
+            _ = stop.readable() => {}
+            _ = timeout(shared.grace, all_ended.recv()) => {}
         }
     }
     // The names go first, so that a successor can have them.
@@ -71,6 +84,9 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
     tasks.shutdown().await;
     Ok(())
 }
+
+/// Nothing is sent: it is its end that tells something.
+type Alive = tokio::sync::mpsc::Sender<Infallible>;
 
 type Arrivals = tokio::sync::mpsc::UnboundedSender<(Transport, Arc<Served>)>;
 
@@ -100,6 +116,7 @@ fn start(
     transport: Transport,
     connections: &Arc<Connections>,
     tasks: &mut JoinSet<()>,
+    alive: &Alive,
 ) {
     let Some(admitted) = shared.admission.admit(&transport.peer, &at.settings) else {
         let kind = ErrorKind::Overloaded {
@@ -110,9 +127,11 @@ fn start(
         return;
     };
     let (shared, connections) = (Arc::clone(shared), Arc::clone(connections));
+    let alive = alive.clone();
     tasks.spawn(async move {
         let peer = transport.peer.clone();
-        if let Err(error) = connect(&shared, &at, transport, &connections, admitted).await {
+        let connected = connect(&shared, &at, transport, &connections, admitted, alive);
+        if let Err(error) = connected.await {
             shared.note_end(&peer, error, &at);
         }
     });
@@ -125,6 +144,7 @@ async fn connect(
     transport: Transport,
     connections: &Arc<Connections>,
     admitted: Admitted,
+    alive: Alive,
 ) -> Result<(), RpcError> {
     let Transport { reader, writer, peer } = transport;
     let limits = &at.settings.limits;
@@ -153,7 +173,8 @@ async fn connect(
     shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
     // So that it looks whether it is time to stop.
     nudge.nudge();
-    let mut connection = connection::Connection::new(Arc::clone(shared), session, source, nudge);
+    let mut connection =
+        connection::Connection::new(Arc::clone(shared), session, source, nudge, alive);
     let result = poll_fn(|cx| connection.poll(cx)).await;
     if let Err((reason, error)) = &result
         && *reason != Reason::Done
