@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Ok(counted) => counted,
         Err(error) => {
             complain(&error);
-            if is_absent(&error) {
+            if is_absent(&error) && !endpoint.scheme().starts_server {
                 let config = arguments.config.display();
                 let start = "cargo run --example wordcount_server -- --config";
                 eprintln!("start the server first: {start} {config}");

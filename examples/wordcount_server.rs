@@ -55,9 +55,11 @@ async fn serve(endpoint: &Endpoint) -> Result<(), Box<dyn std::error::Error>> {
             None => eprintln!("wordcount_server: a client: {error}"),
         })
         .bind([endpoint as &dyn Binder])?;
-    // Clients can connect from here on, which is what the line is for.
-    writeln!(io::stdout(), "listening at {endpoint}")
-        .map_err(|error| format!("writing to the standard output: {error}"))?;
+    if !endpoint.scheme().starts_server {
+        // Clients can connect from here on, which is what the line is for.
+        writeln!(io::stdout(), "listening at {endpoint}")
+            .map_err(|error| format!("writing to the standard output: {error}"))?;
+    }
     bound.serve().await?;
     Ok(())
 }

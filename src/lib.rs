@@ -46,7 +46,7 @@ pub use ipcall_core::{
     Limits, Outcome, RpcError, Server, Settings, ShutdownHandle, Spin, Stats, transport,
 };
 pub use ipcall_macros::ipc_service;
-pub use ipcall_transports::{Endpoint, Scheme, schemes};
+pub use ipcall_transports::{Endpoint, Launch, Scheme, ServerEnded, await_launched, schemes};
 
 #[doc(hidden)]
 pub use ipcall_core::rt as __rt;

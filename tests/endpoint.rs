@@ -10,7 +10,7 @@ use std::path::Path;
 
 use ipcall_core::transport::{Binder, Connector};
 use ipcall_core::{ErrorKind, RpcError, Settings};
-use ipcall_transports::{Endpoint, schemes};
+use ipcall_transports::{Endpoint, Launch, schemes};
 use scratch::Scratch;
 
 fn parse_error(uri: &str) -> RpcError {
@@ -49,6 +49,22 @@ fn what_cannot_be_an_endpoint_says_what_would_be_right() {
         (&long, "has 108 bytes, and a socket's address has room for 107"),
         ("unix:/x?mode=1", "unknown key `mode`: a unix endpoint has no keys"),
         ("mem:x?", "no key=value"),
+        ("pipe:", "a program is missing"),
+        ("pipe:?arg=x", "a program is missing"),
+        ("pipe:./server", "neither an absolute path nor a bare name"),
+        ("pipe://usr/lib/server", "write pipe:/usr/lib/server, without the //"),
+        ("pipe:/usr/lib/", "names a directory"),
+        ("pipe:/x%00y", "cannot contain a NUL"),
+        ("pipe:/x?arg=%00", "cannot contain a NUL"),
+        ("pipe:/x?env=K", "write env=NAME=VALUE"),
+        ("pipe:/x?env==V", "write env=NAME=VALUE"),
+        ("pipe:/x?stdio=yes", "write stdio=1"),
+        ("pipe:/x?stdio=1&stdio=1", "stands there twice"),
+        ("pipe:/x?args=y", "did you mean `arg`?"),
+        ("pipe:/x?arg=%zz", "write %25"),
+        ("pipe:inherited?arg=x", "is for the one that was started"),
+        ("pipe:?in-process=", "stands alone"),
+        ("pipe:/x?in-process=y", "stands alone"),
         ("fifo:", "a path is missing"),
         ("fifo:run/x", "not an absolute path"),
         ("fifo:/x%00y", "cannot contain a NUL"),
@@ -70,7 +86,16 @@ fn what_cannot_be_an_endpoint_says_what_would_be_right() {
 
 #[test]
 fn an_endpoint_shows_as_it_was_written() {
-    for uri in ["mem:x", "unix:/run/a%20b", "unix:/%FF", "tcp:[::1]:7070", "tcp:localhost:0"] {
+    for uri in [
+        "mem:x",
+        "pipe:/a%20b?arg=&arg=x&arg=x&env=K=&env=K=V=W&stdio=1",
+        "pipe:ssh?arg=host&arg=server&stdio=1",
+        "pipe:inherited?stdio=1",
+        "unix:/run/a%20b",
+        "unix:/%FF",
+        "tcp:[::1]:7070",
+        "tcp:localhost:0",
+    ] {
         let endpoint: Endpoint = uri.parse().unwrap();
         assert_eq!(endpoint.to_string(), uri);
         assert_eq!(endpoint, Endpoint::parse(uri).unwrap());
@@ -145,6 +170,22 @@ fn every_scheme_makes_fresh_endpoints_of_its_own() {
         assert_ne!(first.uri(), second.uri());
         assert_eq!(Endpoint::parse(scheme.example).unwrap().scheme().name, scheme.name);
         assert!(scheme.is_available());
+    }
+}
+
+#[test]
+fn every_scheme_says_how_a_server_in_another_process_is_reached() {
+    let directory = Path::new("/run/user/1000");
+    for scheme in schemes().iter().filter(|scheme| !scheme.in_process) {
+        let server = |uri: &str| Launch::new("/usr/lib/server").arg("--serve").arg(uri);
+        let (endpoint, launch) = scheme.fresh_with(directory, "one", server).unwrap();
+        assert_eq!(endpoint.scheme().name, scheme.name);
+        assert_eq!(endpoint.starts_server(), scheme.starts_server);
+        match launch {
+            None => assert_eq!(endpoint, Endpoint::launching(&server("pipe:inherited")).unwrap()),
+            Some(ref launch) => assert_eq!(*launch, server(endpoint.uri())),
+        }
+        assert_eq!(launch.is_none(), scheme.starts_server);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipcall::{CallError, ConnectOptions, Endpoint};
+use ipcall::{CallError, ConnectOptions, Endpoint, Peer};
 
 use crate::report::{Report, Usage};
 use crate::server::{Running, runtime};
@@ -28,7 +28,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
         .tempdir()?;
     let (server, endpoint) = Running::start(options, directory.path())?;
     // Only now, so that the server does not inherit it.
-    machine::pin(options.pin, false)?;
+    machine::pin(machine::choose(options.pin, false)?)?;
     let report = match options.client {
         ClientKind::Blocking => blocking(options, &server, &endpoint)?,
         kind => {
@@ -45,6 +45,11 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
     Ok(report)
 }
 
+/// The process of a server that connecting has started.
+fn other_process(peer: &Peer) -> Option<u32> {
+    peer.pid.filter(|pid| *pid != std::process::id())
+}
+
 async fn asynchronous(
     options: Options,
     server: Option<u32>,
@@ -52,6 +57,7 @@ async fn asynchronous(
 ) -> Result<Report, Failure> {
     let wait = ConnectOptions::new().wait_for_server(PATIENCE);
     let client = BenchClient::connect_with(&endpoint, &wait).await?;
+    let server = server.or_else(|| other_process(client.client().peer()));
     let pass = async |seconds: f64| {
         let duration = Duration::from_secs_f64(seconds);
         let callers: Vec<_> = (0..options.concurrency)
@@ -101,6 +107,7 @@ async fn asynchronous(
 fn blocking(options: &Options, server: &Running, endpoint: &Endpoint) -> Result<Report, Failure> {
     let wait = ConnectOptions::new().wait_for_server(PATIENCE);
     let client = BenchBlockingClient::connect_with(endpoint, &wait)?;
+    let server = server.process_id().or_else(|| other_process(client.client().peer()));
     let pass = |seconds: f64| {
         let duration = Duration::from_secs_f64(seconds);
         let call = |caller: u32| {
@@ -133,10 +140,10 @@ fn blocking(options: &Options, server: &Running, endpoint: &Endpoint) -> Result<
         });
     }
     pass(options.warmup)?;
-    let (before, begun) = (Usage::now(server.process_id()), Instant::now());
+    let (before, begun) = (Usage::now(server), Instant::now());
     echoed.store(0, Ordering::Relaxed);
     let meters = pass(options.seconds)?;
     let echoed = echoed.load(Ordering::Relaxed);
-    let usage = before.until_now(server.process_id());
+    let usage = before.until_now(server);
     Ok(Report::new(options, &meters, begun.elapsed(), usage).with_beside(options.beside, echoed))
 }

@@ -8,21 +8,26 @@ use nix::unistd::Pid;
 
 use crate::Pin;
 
-/// Keeps this process and its later threads on one CPU: the client on the first that it may use, the
-/// server on the same or on the second.
-pub(crate) fn pin(pin: Pin, server: bool) -> Result<(), String> {
+/// The CPU for one side, if it is to have one: the client the first that this process may use, the server the
+/// same or the second.
+pub(crate) fn choose(pin: Pin, server: bool) -> Result<Option<usize>, String> {
     let nth = match pin {
-        Pin::None => return Ok(()),
+        Pin::None => return Ok(None),
         Pin::Same => 0,
         Pin::Split => usize::from(server),
     };
-    let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this).map_err(|error| format!("CPU affinity: {error}"))?;
+    let allowed =
+        sched_getaffinity(Pid::from_raw(0)).map_err(|error| format!("CPU affinity: {error}"))?;
     let mut usable = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
-    let cpu = usable.nth(nth).ok_or("there are not enough CPUs to pin to")?;
+    usable.nth(nth).map(Some).ok_or_else(|| "there are not enough CPUs to pin to".to_owned())
+}
+
+/// Keeps this thread and its later threads on a CPU.
+pub(crate) fn pin(cpu: Option<usize>) -> Result<(), String> {
+    let Some(cpu) = cpu else { return Ok(()) };
     let mut one = CpuSet::new();
     one.set(cpu)
-        .and_then(|()| sched_setaffinity(this, &one))
+        .and_then(|()| sched_setaffinity(Pid::from_raw(0), &one))
         .map_err(|error| format!("pinning to CPU {cpu}: {error}"))
 }
 

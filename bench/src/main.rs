@@ -57,6 +57,9 @@ pub(crate) struct Options {
     /// Serve at this URI instead of measuring.
     #[arg(long, hide = true)]
     serve: Option<String>,
+    /// The server's CPU. Chosen by the client, to whose CPU the server may be confined when it starts.
+    #[arg(long, hide = true)]
+    cpu: Option<usize>,
 }
 
 /// How the client waits.

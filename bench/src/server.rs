@@ -1,15 +1,19 @@
-//! The server: a process of its own, or a thread for `mem:`.
+//! The server: a process of its own, which the client starts for `pipe:`, or a thread for `mem:`.
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use ipcall::{Endpoint, Server, ShutdownHandle, Spin, schemes};
+use ipcall::{Endpoint, Launch, Server, ShutdownHandle, Spin, await_launched, schemes};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::service::{BenchServer, Bencher};
 use crate::{Options, ServerKind, machine, word};
+
+/// How long a server may take to end when its client has.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -25,8 +29,8 @@ pub(crate) fn endpoint(options: &Options, uri: &str) -> Result<Endpoint, Failure
 fn parse_spin(text: &str) -> Result<Spin, Failure> {
     Ok(match (text, text.strip_suffix("us")) {
         ("forever", _) => Spin::Forever,
-        ("0", _) => Spin::UpTo(std::time::Duration::ZERO),
-        (_, Some(micros)) => Spin::UpTo(std::time::Duration::from_micros(micros.parse()?)),
+        ("0", _) => Spin::UpTo(Duration::ZERO),
+        (_, Some(micros)) => Spin::UpTo(Duration::from_micros(micros.parse()?)),
         _ => return Err(format!("--spin: {text}: 20us, 0 or forever is wanted").into()),
     })
 }
@@ -40,15 +44,18 @@ pub(crate) fn runtime(multi: bool) -> io::Result<Runtime> {
 
 /// Serves at `uri` until the parent goes away.
 pub(crate) fn run(options: &Options, uri: &str) -> Result<(), Failure> {
-    machine::pin(options.pin, true)?;
+    machine::pin(options.cpu)?;
     let endpoint = endpoint(options, uri)?;
     let bound = Server::new().add_service(BenchServer::new(Bencher)).bind([&endpoint])?;
-    let stop = bound.shutdown_handle();
-    thread::spawn(move || {
-        // The parent holds the other end; it closes when the parent has ended, however it does.
-        let _ = io::stdin().read(&mut [0]);
-        stop.shutdown();
-    });
+    // A server that its client has started ends with it.
+    if !endpoint.scheme().starts_server {
+        let stop = bound.shutdown_handle();
+        thread::spawn(move || {
+            // The parent holds the other end; it closes when the parent has ended, however it does.
+            let _ = io::stdin().read(&mut [0]);
+            stop.shutdown();
+        });
+    }
     match options.server {
         ServerKind::Thread => bound.serve_blocking()?,
         kind => runtime(kind == ServerKind::TokioMt)?.block_on(bound.serve())?,
@@ -60,6 +67,8 @@ pub(crate) fn run(options: &Options, uri: &str) -> Result<(), Failure> {
 pub(crate) enum Running {
     Process(Child),
     Thread(ShutdownHandle, Option<JoinHandle<()>>),
+    /// A process that the client starts, and that ends with it.
+    OfClient,
 }
 
 impl Running {
@@ -67,23 +76,27 @@ impl Running {
     pub(crate) fn start(options: &Options, directory: &Path) -> Result<(Self, Endpoint), Failure> {
         let scheme = schemes().iter().find(|scheme| scheme.name == options.transport);
         let scheme = scheme.ok_or("no such transport")?;
-        let fresh = scheme.fresh(directory, "bench")?;
-        let endpoint = endpoint(options, fresh.uri())?;
-        let running = if scheme.in_process {
-            Self::thread(options, endpoint.clone())?
-        } else {
-            Self::process(options, endpoint.uri())?
+        if scheme.in_process {
+            let endpoint = endpoint(options, scheme.fresh(directory, "bench")?.uri())?;
+            return Ok((Self::thread(options, endpoint.clone())?, endpoint));
+        }
+        let (program, cpu) = (std::env::current_exe()?, machine::choose(options.pin, true)?);
+        let launch = |uri: &str| launch(Launch::new(program), options, cpu, uri);
+        let (fresh, launch) = scheme.fresh_with(directory, "bench", launch)?;
+        let running = match launch {
+            Some(launch) => Self::Process(launch.command().stdin(Stdio::piped()).spawn()?),
+            None => Self::OfClient,
         };
-        Ok((running, endpoint))
+        Ok((running, endpoint(options, fresh.uri())?))
     }
 
     fn thread(options: &Options, endpoint: Endpoint) -> Result<Self, Failure> {
         let server = Server::new().add_service(BenchServer::new(Bencher));
         let bound = server.bind([&endpoint])?;
         let stop = bound.shutdown_handle();
-        let (kind, pin) = (options.server, options.pin);
+        let (kind, cpu) = (options.server, machine::choose(options.pin, true)?);
         let thread = thread::spawn(move || {
-            let served = machine::pin(pin, true).map_err(Failure::from).and_then(|()| {
+            let served = machine::pin(cpu).map_err(Failure::from).and_then(|()| {
                 match kind {
                     ServerKind::Thread => bound.serve_blocking()?,
                     kind => runtime(kind == ServerKind::TokioMt)?.block_on(bound.serve())?,
@@ -97,23 +110,25 @@ impl Running {
         Ok(Self::Thread(stop, Some(thread)))
     }
 
-    fn process(options: &Options, uri: &str) -> Result<Self, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--serve", uri, "--server", &word(&options.server)]);
-        command.args(["--pin", &word(&options.pin)]);
-        if let Some(spin) = &options.spin {
-            command.args(["--spin", spin]);
-        }
-        Ok(Self::Process(command.stdin(Stdio::piped()).spawn()?))
-    }
-
-    /// Its process, if it is not this one.
+    /// Its process, if it is not this one, nor one that the client starts.
     pub(crate) fn process_id(&self) -> Option<u32> {
         match self {
             Self::Process(child) => Some(child.id()),
-            Self::Thread(..) => None,
+            Self::Thread(..) | Self::OfClient => None,
         }
     }
+}
+
+/// How a server is started that serves at `uri`.
+fn launch(program: Launch, options: &Options, cpu: Option<usize>, uri: &str) -> Launch {
+    let mut launch = program.args(["--serve", uri, "--server", &word(&options.server)]);
+    if let Some(cpu) = cpu {
+        launch = launch.arg("--cpu").arg(cpu.to_string());
+    }
+    if let Some(spin) = &options.spin {
+        launch = launch.args(["--spin", spin]);
+    }
+    launch
 }
 
 impl Drop for Running {
@@ -129,6 +144,11 @@ impl Drop for Running {
                 stop.shutdown();
                 if let Some(thread) = thread.take() {
                     let _ = thread.join();
+                }
+            }
+            Self::OfClient => {
+                if !await_launched(PATIENCE) {
+                    eprintln!("ipcall-bench: the server has not ended with its client");
                 }
             }
         }

@@ -44,7 +44,7 @@ struct Arguments {
     /// What to send; by default the README and the sources of the package
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Makes this process the server, until its standard input ends
+    /// Makes this process the server, until its client or its standard input ends
     #[arg(long, value_name = "URI", hide = true)]
     serve: Option<Endpoint>,
 }
@@ -105,9 +105,7 @@ async fn visit(
     interrupt: &mut Interrupt,
 ) -> Result<(), Failure> {
     let scratch = Scratch::new();
-    let endpoint =
-        scheme.fresh(scratch.path(), "tour").map_err(|e| Failure::Found(e.to_string()))?;
-    let mut server = Server::start(&endpoint).map_err(Failure::Found)?;
+    let (mut server, endpoint) = Server::start(scheme, scratch.path()).map_err(Failure::Found)?;
     report.progress(scheme.name, measured);
     let progress = |measured: &Measured| report.progress(scheme.name, measured);
     let outcome = tokio::select! {

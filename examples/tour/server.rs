@@ -1,5 +1,5 @@
-//! The server: this program once more as another process, or a task of this one where the transport
-//! does not leave the process.
+//! The server: this program once more as another process, which the client starts where that is how the
+//! transport works, or a task of this one where the transport does not leave the process.
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -10,11 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use ipcall::transport::Binder;
-use ipcall::{Bound, Endpoint, RpcError, ShutdownHandle};
+use ipcall::{Bound, Endpoint, Launch, RpcError, Scheme, ShutdownHandle, await_launched};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::wordcount::WordCountServer;
@@ -27,20 +27,32 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) enum Server {
     Process(Box<Process>),
     Task(Task),
+    /// A process that the client starts, and that ends with it.
+    OfClient,
 }
 
 impl Server {
-    /// Starts a server at `endpoint`.
+    /// Starts a server for `scheme`, which has its names in `directory`, and says where.
     ///
     /// # Errors
     /// When there can be none.
-    pub(crate) fn start(endpoint: &Endpoint) -> Result<Self, String> {
-        if endpoint.scheme().in_process {
-            Task::start(endpoint).map(Self::Task).map_err(|error| error.to_string())
-        } else {
-            let process = Process::start(endpoint).map(Box::new);
-            process.map(Self::Process).map_err(|error| format!("starting the server: {error}"))
+    pub(crate) fn start(scheme: &Scheme, directory: &Path) -> Result<(Self, Endpoint), String> {
+        const NAME: &str = "tour";
+        if scheme.in_process {
+            let endpoint = scheme.fresh(directory, NAME).map_err(|error| error.to_string())?;
+            let task = Task::start(&endpoint).map_err(|error| error.to_string())?;
+            return Ok((Self::Task(task), endpoint));
         }
+        let failed = |error: io::Error| format!("starting the server: {error}");
+        let program = std::env::current_exe().map_err(failed)?;
+        let (endpoint, launch) = scheme
+            .fresh_with(directory, NAME, |uri| Launch::new(program).arg("--serve").arg(uri))
+            .map_err(|error| error.to_string())?;
+        let server = match launch {
+            Some(launch) => Self::Process(Box::new(Process::start(&launch).map_err(failed)?)),
+            None => Self::OfClient,
+        };
+        Ok((server, endpoint))
     }
 
     /// Waits until it ends without having been told to, and says how.
@@ -56,10 +68,12 @@ impl Server {
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),
             },
+            // The client says.
+            Self::OfClient => std::future::pending().await,
         }
     }
 
-    /// Stops it.
+    /// Stops it. There is no client any more.
     ///
     /// # Errors
     /// When it did not stop as it should.
@@ -67,6 +81,14 @@ impl Server {
         match self {
             Self::Process(process) => process.stop().await,
             Self::Task(task) => task.stop().await,
+            Self::OfClient => {
+                let ended = spawn_blocking(|| await_launched(GRACE * 4)).await;
+                match ended {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err("the server process did not end with its client".to_owned()),
+                    Err(error) => Err(format!("waiting for the server process: {error}")),
+                }
+            }
         }
     }
 }
@@ -79,9 +101,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn start(endpoint: &Endpoint) -> io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--serve", endpoint.uri()])
+    fn start(launch: &Launch) -> io::Result<Self> {
+        let mut child = Command::from(launch.command())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .kill_on_drop(true)
@@ -135,19 +156,22 @@ impl Task {
     }
 }
 
-/// Is the server process: serves `endpoint` until SIGTERM, or until the standard input ends.
+/// Is the server process: serves `endpoint` until SIGTERM, or until whoever started it has gone. That is
+/// shown by the end of the standard input, except where it is the client.
 ///
 /// # Errors
 /// When it cannot serve.
 pub(crate) async fn serve(endpoint: &Endpoint) -> Result<(), String> {
     let served = async {
         let bound = bind(endpoint, true)?;
-        let shutdown = bound.shutdown_handle();
-        // A thread, because reading the standard input cannot be given up; the process's end ends it.
-        thread::spawn(move || {
-            let _ = io::copy(&mut io::stdin(), &mut io::sink());
-            shutdown.shutdown();
-        });
+        if !endpoint.scheme().starts_server {
+            let shutdown = bound.shutdown_handle();
+            // A thread, because reading the standard input cannot be given up; the process's end ends it.
+            thread::spawn(move || {
+                let _ = io::copy(&mut io::stdin(), &mut io::sink());
+                shutdown.shutdown();
+            });
+        }
         bound.serve().await
     };
     served.await.map_err(|error: RpcError| error.to_string())

@@ -73,6 +73,7 @@ struct Inner {
     outcome: Outcome,
     endpoint: Option<Arc<str>>,
     method: Option<&'static str>,
+    cause: Option<Arc<io::Error>>,
 }
 
 /// What happened.
@@ -182,7 +183,7 @@ pub enum ErrorKind {
 impl RpcError {
     /// An error of which it is not known whether the method ran.
     pub fn new(kind: ErrorKind, outcome: Outcome) -> Self {
-        Self(Box::new(Inner { kind, outcome, endpoint: None, method: None }))
+        Self(Box::new(Inner { kind, outcome, endpoint: None, method: None, cause: None }))
     }
 
     /// An error from before anything was sent.
@@ -211,6 +212,13 @@ impl RpcError {
     #[must_use]
     pub fn in_method(mut self, method: &'static str) -> Self {
         self.0.method.get_or_insert(method);
+        self
+    }
+
+    /// The same, because of an error that a transport met; it is the [`source`](std::error::Error::source).
+    #[must_use]
+    pub(crate) fn because(mut self, cause: Arc<io::Error>) -> Self {
+        self.0.cause = Some(cause);
         self
     }
 
@@ -273,8 +281,8 @@ impl fmt::Display for RpcError {
 impl std::error::Error for RpcError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0.kind {
-            ErrorKind::Io { source, .. } => Some(source),
-            _ => None,
+            ErrorKind::Io { source, .. } => Some(&**source),
+            _ => self.0.cause.as_ref().map(|cause| &**cause as _),
         }
     }
 }

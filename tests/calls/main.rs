@@ -12,6 +12,7 @@ mod deadlines;
 mod differing;
 mod draining;
 mod ending;
+mod exhausted;
 mod limits;
 mod many;
 mod methods;

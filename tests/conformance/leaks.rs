@@ -10,13 +10,13 @@ use crate::waiting::{fill, read_exactly, read_some, write_all};
 
 /// What a process holds: its descriptors with what they lead to, and how many threads it has.
 #[derive(Debug, PartialEq, Eq)]
-struct Holdings {
+pub(crate) struct Holdings {
     descriptors: Vec<String>,
     threads: usize,
 }
 
 impl Holdings {
-    fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let mut descriptors: Vec<String> = fs::read_dir("/proc/self/fd")
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -9,6 +9,7 @@ mod bytes;
 mod close;
 mod death;
 mod full;
+mod launched;
 mod leaks;
 mod names;
 mod order;
@@ -28,8 +29,8 @@ macro_rules! tests {
         }
     )+)+ };
 
-    // What two ends can show wherever they are.
-    (both_ends) => { tests! {
+    // What the halves of two ends can show, however these came to be connected.
+    (halves) => { tests! {
         order:
             bytes_arrive_in_order_exactly_once,
             any_amount_arrives_whole,
@@ -54,6 +55,15 @@ macro_rules! tests {
             a_sleeping_writer_sees_the_end,
             unread_input_does_not_spoil_the_end,
             writing_to_nobody_is_an_error;
+        threads:
+            halves_work_in_four_threads,
+            halves_move_between_threads;
+    } };
+
+    // What two ends can show wherever they are.
+    (both_ends) => {
+        tests!(halves);
+        tests! {
         names:
             nobody_there_is_server_absent,
             a_living_server_keeps_its_name,
@@ -62,12 +72,10 @@ macro_rules! tests {
             clients_are_accepted_one_by_one,
             connections_outlive_their_listener,
             clients_not_accepted_see_the_end;
-        threads:
-            halves_work_in_four_threads,
-            halves_move_between_threads;
         leaks:
             nothing_is_left;
-    } };
+        }
+    };
 
     // What takes a second process.
     (processes) => { tests! {
@@ -96,6 +104,19 @@ mod mem {
     // Not `processes`: it ends with its process. Not `files`: its names are no files.
 }
 
+mod pipe {
+    pub(super) const SCHEME: &str = "pipe";
+    // Over real pipes, whose two ends are in one process; so are the names here. Not `processes`, nor
+    // `files`: a server that its client starts has no name. Where it is a process is in `launched`.
+    tests!(both_ends);
+
+    /// What the halves of a client show when they are those of a child.
+    mod to_a_child {
+        const SCHEME: &str = crate::launched::lending::SUBJECT;
+        tests!(halves);
+    }
+}
+
 mod fifo {
     pub(super) const SCHEME: &str = "fifo";
     tests!(both_ends);
@@ -121,5 +142,5 @@ mod tcp {
 fn every_registered_transport_has_its_table() {
     let registered: Vec<_> =
         ipcall_transports::schemes().iter().map(|scheme| scheme.name).collect();
-    assert_eq!(registered, [mem::SCHEME, fifo::SCHEME, unix::SCHEME, tcp::SCHEME]);
+    assert_eq!(registered, [mem::SCHEME, pipe::SCHEME, fifo::SCHEME, unix::SCHEME, tcp::SCHEME]);
 }

@@ -4,7 +4,7 @@ use std::io::{IoSlice, Read};
 use std::process::{Command, ExitStatus, Stdio};
 
 use ipcall_core::transport::{Connector, Transport};
-use ipcall_transports::Endpoint;
+use ipcall_transports::{Endpoint, Launch};
 
 use crate::subject::{accept, bind};
 use crate::waiting::{fill, read_exactly, read_some, write_all};
@@ -13,6 +13,19 @@ use crate::{close, leaks};
 
 const ROLE: &str = "IPCALL_TEST_ROLE";
 const ABOUT: &str = "IPCALL_TEST_ABOUT";
+/// So that only the role is played.
+const ARGUMENTS: [&str; 4] = ["--exact", "roles::play", "--nocapture", "--test-threads=1"];
+
+/// What starts a process that plays `role` with `about`. Its standard output, on which the test harness
+/// has something to say, is its descriptor 5, for whoever wants it.
+pub(crate) fn launch(role: &str, about: &str) -> Launch {
+    Launch::new("sh")
+        .args(["-c", "exec \"$0\" \"$@\" 5>&1 >/dev/null"])
+        .arg(std::env::current_exe().unwrap())
+        .args(ARGUMENTS)
+        .env(ROLE, role)
+        .env(ABOUT, about)
+}
 
 /// A process that plays a role. Dropping it kills it.
 pub(crate) struct Child(std::process::Child);
@@ -20,8 +33,19 @@ pub(crate) struct Child(std::process::Child);
 impl Child {
     /// Starts to play `role` with `about`, mostly an endpoint.
     pub(crate) fn spawn(role: &str, about: &str) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "roles::play", "--nocapture", "--test-threads=1"])
+        Self::start(&mut Command::new(std::env::current_exe().unwrap()), role, about)
+    }
+
+    /// The same by a shell that runs `script`, in which `"$0" "$@"` starts it.
+    pub(crate) fn spawn_by(script: &str, role: &str, about: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(std::env::current_exe().unwrap());
+        Self::start(&mut command, role, about)
+    }
+
+    fn start(command: &mut Command, role: &str, about: &str) -> Self {
+        let child = command
+            .args(ARGUMENTS)
             .env(ROLE, role)
             .env(ABOUT, about)
             .stdin(Stdio::null())
@@ -67,7 +91,7 @@ fn play() {
         "audit" => leaks::audit(&about),
         "planted-leak" => leaks::plant_a_leak(),
         "hang" => watchdog::plant_a_hang(),
-        other => panic!("nobody has written the role {other}"),
+        other => crate::launched::play(other, &about),
     }
 }
 

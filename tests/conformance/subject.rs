@@ -6,6 +6,7 @@ use ipcall_core::ErrorKind;
 use ipcall_core::transport::{Binder, Connector, Listener, Transport};
 use ipcall_transports::{Endpoint, Scheme, schemes};
 
+use crate::launched::lending;
 use crate::scratch::Scratch;
 use crate::waiting::{Want, sleep};
 use crate::watchdog::Watchdog;
@@ -14,18 +15,23 @@ use crate::watchdog::Watchdog;
 pub(crate) struct Subject {
     scheme: &'static Scheme,
     scratch: Scratch,
+    connect: fn(&Self) -> (Transport, Transport),
 }
 
-/// Runs `test` over the transport `scheme`, under a watchdog.
-pub(crate) fn run(scheme: &str, name: &str, test: fn(&Subject)) {
-    let _watchdog = Watchdog::new(format!("{scheme}::{name}"));
-    test(&Subject::new(scheme));
+/// Runs `test` over the transport called `subject`, under a watchdog.
+pub(crate) fn run(subject: &str, name: &str, test: fn(&Subject)) {
+    let _watchdog = Watchdog::new(format!("{subject}::{name}"));
+    test(&Subject::new(subject));
 }
 
 impl Subject {
-    pub(crate) fn new(scheme: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
+        let (scheme, connect): (_, fn(&Self) -> _) = match name {
+            lending::SUBJECT => (lending::SCHEME, |_| lending::pair()),
+            scheme => (scheme, Self::bind_and_connect),
+        };
         let scheme = schemes().iter().find(|known| known.name == scheme).unwrap();
-        Self { scheme, scratch: Scratch::new() }
+        Self { scheme, scratch: Scratch::new(), connect }
     }
 
     pub(crate) fn scheme(&self) -> &'static Scheme {
@@ -43,9 +49,13 @@ impl Subject {
 
     /// Two connected ends: the server's and the client's.
     pub(crate) fn pair(&self) -> (Transport, Transport) {
-        let mut listener = self.endpoint("pair").bind_resolved().unwrap();
-        let client = listener.1.try_connect().unwrap();
-        (accept(&mut *listener.0), client)
+        (self.connect)(self)
+    }
+
+    fn bind_and_connect(&self) -> (Transport, Transport) {
+        let (mut listener, endpoint) = self.endpoint("pair").bind_resolved().unwrap();
+        let client = endpoint.try_connect().unwrap();
+        (accept(&mut *listener), client)
     }
 }
 

@@ -8,6 +8,7 @@
 mod counting;
 mod pair;
 mod processes;
+mod sandbox;
 #[path = "../conformance/scratch.rs"]
 mod scratch;
 mod tour;

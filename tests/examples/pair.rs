@@ -97,6 +97,36 @@ fn one_line_of_the_file_or_one_variable_moves_the_pair() {
 }
 
 #[test]
+fn a_client_starts_the_server_that_the_file_names() {
+    let scratch = Scratch::new();
+    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let expected = wc(&text);
+    let server = example("wordcount_server");
+    let program = server.get_program().to_str().unwrap();
+    // The server reads the same file.
+    let file = scratch.path().join("wordcount.toml");
+    let file = file.to_str().unwrap();
+    for endpoint in [
+        format!("pipe:{program}?arg=--config&arg={file}"),
+        format!("pipe:{program}?arg=--config&arg={file}&stdio=1"),
+        format!("pipe:sh?arg=-c&arg=cat | {program} --config {file} | cat&stdio=1"),
+        format!("pipe:{program}?env=IPCALL_WORDCOUNT_ENDPOINT=pipe:inherited"),
+    ] {
+        let _file = config(&scratch, &endpoint, "");
+        let finished = run(client(Path::new(file)).arg(&text)).expect(0);
+        assert_eq!(numbers(&finished.stdout), expected, "{endpoint}: {}", finished.stdout);
+        assert_eq!(finished.stderr, "", "{endpoint}");
+    }
+    let endpoint = "pipe:/nowhere/at-all";
+    let _file = config(&scratch, endpoint, "");
+    let finished = run(client(Path::new(file)).arg(&text)).expect(1);
+    assert!(finished.stderr.contains("there is no program /nowhere/at-all"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("start the server first"), "{}", finished.stderr);
+    let stderr = run(example("wordcount_server").args(["--config", file])).expect(1).stderr;
+    assert!(stderr.contains("was not started by a client as its server"), "{stderr}");
+}
+
+#[test]
 fn the_server_leaves_no_socket() {
     let scratch = Scratch::new();
     let endpoint = unix(&scratch);

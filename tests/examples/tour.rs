@@ -84,10 +84,14 @@ fn wrong_arguments_are_told_from_unreadable_files() {
     assert!(finished.stderr.starts_with("tour: /nowhere/at-all: "), "{}", finished.stderr);
 }
 
-/// A tour that is about to start, or has started, the server for `unix:`.
-fn under_way(directory: &Path) -> Process {
+/// One whose server the tour starts, and one whose server the client starts.
+const TRANSPORTS: [&str; 2] = ["unix", "pipe"];
+
+/// A tour that is about to start, or has started, the server for `transport`.
+fn under_way(directory: &Path, transport: &str) -> Process {
     let mut command = tour(directory);
-    let mut process = Process::start(command.args(["--json", "Cargo.toml"]));
+    command.args(["--json", "--transport", &format!("mem,{transport}"), "Cargo.toml"]);
+    let mut process = Process::start(&mut command);
     let first = process.line();
     assert!(first.contains("\"mem\""), "{first}");
     process
@@ -96,8 +100,9 @@ fn under_way(directory: &Path) -> Process {
 #[test]
 fn an_interrupted_tour_leaves_nothing() {
     let scratch = Scratch::new();
-    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
-        let process = under_way(scratch.path());
+    let signals = [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)];
+    for (transport, (signal, status)) in TRANSPORTS.iter().flat_map(|t| signals.map(|s| (t, s))) {
+        let process = under_way(scratch.path(), transport);
         process.signal(signal);
         process.finish().expect(status);
         assert_eq!(scratch.entries(), [""; 0]);
@@ -107,10 +112,12 @@ fn an_interrupted_tour_leaves_nothing() {
 #[test]
 fn the_server_ends_with_a_tour_that_is_killed() {
     let scratch = Scratch::new();
-    let process = under_way(scratch.path());
-    process.signal(Signal::SIGKILL);
-    // The server shares the standard error: when that has ended, so has the server.
-    let finished = process.finish();
-    assert_eq!(finished.status.code(), None);
-    assert_eq!(scratch.entries(), [""; 0]);
+    for transport in TRANSPORTS {
+        let process = under_way(scratch.path(), transport);
+        process.signal(Signal::SIGKILL);
+        // The server shares the standard error: when that has ended, so has the server.
+        let finished = process.finish();
+        assert_eq!(finished.status.code(), None);
+        assert_eq!(scratch.entries(), [""; 0]);
+    }
 }

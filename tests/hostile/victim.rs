@@ -53,7 +53,7 @@ pub(crate) fn attack_concurrent(orders: &Orders, attack: impl Fn(&mut Victim)) {
 /// The same for servers that have a process of their own.
 pub(crate) fn attack_processes(orders: &Orders, attack: impl Fn(&mut Victim)) {
     over_every_scheme(|subject| {
-        if !subject.scheme().in_process {
+        if !subject.is_in_process() {
             attack_at(subject, &[false, true], orders, &attack);
         }
     });
@@ -68,7 +68,7 @@ fn attack_at(subject: &Subject, threads: &[bool], orders: &Orders, attack: impl 
         println!("  {}", if threads { "threads" } else { "tasks" });
         let uri = subject.endpoint().uri().to_owned();
         let orders = Orders { uri, threads, ..orders.clone() };
-        let mut victim = Victim::start(&orders, subject.scheme().in_process);
+        let mut victim = Victim::start(&orders, subject.is_in_process());
         attack(&mut victim);
         victim.finish();
     }

@@ -9,6 +9,7 @@ mod client;
 mod crash;
 mod idle;
 mod killed;
+mod launched;
 mod leftovers;
 mod restarted;
 mod server;
@@ -27,6 +28,9 @@ fn play() {
         "idler" => idle::idle(about, control),
         "ticker" => idle::tick(control),
         "victim" => crash::live(about, control),
+        "launched-audit" => launched::alone::audit(),
+        "launched-idle" => launched::alone::idle(),
+        "launched-in-a-crowd" => launched::alone::talk_over_small_pipes(control),
         other => panic!("nobody has written the role {other}"),
     });
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::service::{Office, PostServer};
 use crate::support::Waits;
-use crate::support::role::{Control, Process};
+use crate::support::role::{Control, Process, Summons};
 
 /// What a server is told when it starts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -28,6 +28,11 @@ impl Orders {
     pub(crate) fn new(endpoint: &Endpoint, waits: Waits) -> Self {
         let threads = waits == Waits::Threads;
         Self { uri: endpoint.uri().to_owned(), threads, grace_ms: 60_000, ..Self::default() }
+    }
+
+    /// What starts the process, for a client to do so, and its first word then.
+    pub(crate) fn summons(&self) -> Summons {
+        Summons::new("server", &serde_json::to_string(self).unwrap())
     }
 
     /// Starts the process; it is ready, or has said why not.

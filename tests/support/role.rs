@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use ipcall::Launch;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -15,6 +16,8 @@ use super::watchdog::Watchdog;
 const ROLE: &str = "IPCALL_TEST_ROLE";
 const ABOUT: &str = "IPCALL_TEST_ABOUT";
 const CONTROL: &str = "IPCALL_TEST_CONTROL";
+/// So that only the role is played.
+const ARGUMENTS: [&str; 4] = ["--exact", "play", "--nocapture", "--test-threads=1"];
 
 /// Lines to and from another process, or another thread that plays its part.
 pub(crate) struct Control {
@@ -65,7 +68,7 @@ impl Process {
         let path = scratch.path().join("control");
         let listener = UnixListener::bind(&path).unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "play", "--nocapture", "--test-threads=1"])
+            .args(ARGUMENTS)
             .env(ROLE, role)
             .env(ABOUT, about)
             .env(CONTROL, &path)
@@ -92,14 +95,13 @@ impl Process {
         self.control.hear().expect("the other process has ended")
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.id()).unwrap()), signal).unwrap();
+    pub(crate) fn signal(&self, to_send: Signal) {
+        signal(self.id(), to_send);
     }
 
     /// Stops it, as SIGSTOP does, and waits until it has; SIGCONT lets it go on.
     pub(crate) fn stop(&self) {
-        self.signal(Signal::SIGSTOP);
-        until(|| is_stopped(self.id()));
+        stop(self.id());
     }
 
     /// `kill -9`, and the end of the process.
@@ -120,6 +122,57 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A process that plays a role, and that somebody else starts: by what [`launch`](Self::launch) says.
+pub(crate) struct Summons {
+    role: String,
+    about: String,
+    scratch: Scratch,
+    listener: UnixListener,
+}
+
+impl Summons {
+    pub(crate) fn new(role: &str, about: &str) -> Self {
+        let scratch = Scratch::new();
+        let listener = UnixListener::bind(scratch.path().join("control")).unwrap();
+        Self { role: role.to_owned(), about: about.to_owned(), scratch, listener }
+    }
+
+    /// What starts it. The shell in front of it is replaced by it, and keeps what the test harness has to
+    /// say from this process's standard output.
+    pub(crate) fn launch(&self) -> Launch {
+        Launch::new("sh")
+            .args(["-c", "exec \"$0\" \"$@\" >/dev/null"])
+            .arg(std::env::current_exe().unwrap())
+            .args(ARGUMENTS)
+            .env(ROLE, &self.role)
+            .env(ABOUT, &self.about)
+            .env(CONTROL, self.scratch.path().join("control"))
+    }
+
+    /// Waits until it has been started.
+    pub(crate) fn control(self) -> Control {
+        let (stream, _) = self.listener.accept().unwrap();
+        std::fs::remove_file(self.scratch.path().join("control")).unwrap();
+        Control::new(stream)
+    }
+
+    /// Nobody will start it.
+    pub(crate) fn withdraw(self) {
+        std::fs::remove_file(self.scratch.path().join("control")).unwrap();
+    }
+}
+
+/// Sends a signal to a process that has not been waited for.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+}
+
+/// Stops a process, and waits until it has stopped.
+pub(crate) fn stop(pid: u32) {
+    signal(pid, Signal::SIGSTOP);
+    until(|| is_stopped(pid));
 }
 
 /// Whether every thread of the process has stopped.

@@ -59,7 +59,17 @@ impl Serving {
     }
 
     pub(crate) fn start_at(waits: Waits, server: Server, endpoints: &[&Endpoint]) -> Self {
-        let bound = server.bind(endpoints.iter().map(|endpoint| *endpoint as &dyn Binder)).unwrap();
+        let endpoints = endpoints.iter().map(|endpoint| *endpoint as &dyn Binder);
+        Self::start_at_any(waits, server, endpoints)
+    }
+
+    /// The same at what need not be endpoints.
+    pub(crate) fn start_at_any<'a>(
+        waits: Waits,
+        server: Server,
+        binders: impl IntoIterator<Item = &'a dyn Binder>,
+    ) -> Self {
+        let bound = server.bind(binders).unwrap();
         let (stop, stats) = (bound.shutdown_handle(), bound.stats());
         let thread = Some(thread::spawn(move || waits.serve(bound)));
         Self { stop, stats, thread }

@@ -26,10 +26,21 @@ pub(crate) fn over_every_scheme(test: impl Fn(&Subject)) {
     }
 }
 
-/// Like [`over_every_scheme`], without the transports whose two sides have to be in one process.
+/// Like [`over_every_scheme`], with servers in processes of their own that clients find by a name: without
+/// the transports whose two sides have to be in one process, and those whose clients start their servers
+/// ([`where_clients_start_servers`]).
 pub(crate) fn between_processes(test: impl Fn(&Subject)) {
     over_every_scheme(|subject| {
-        if !subject.scheme.in_process {
+        if !subject.is_in_process() {
+            test(subject);
+        }
+    });
+}
+
+/// Like [`over_every_scheme`], only with the transports whose clients start their servers.
+pub(crate) fn where_clients_start_servers(test: impl Fn(&Subject)) {
+    over_every_scheme(|subject| {
+        if subject.scheme.starts_server {
             test(subject);
         }
     });
@@ -44,6 +55,12 @@ impl Subject {
 
     pub(crate) fn scheme(&self) -> &'static Scheme {
         self.scheme
+    }
+
+    /// Whether both sides of its endpoints are in this process: they have to be, or are because there is
+    /// no server for others to find.
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.scheme.in_process || self.scheme.starts_server
     }
 
     /// The directory of its names.

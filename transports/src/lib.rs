@@ -13,7 +13,9 @@ pub mod suggest;
 
 mod directory;
 mod fifo;
+mod launch;
 mod mem;
+mod pipe;
 mod pipe_halves;
 mod stream;
 mod sys;
@@ -22,4 +24,6 @@ mod token;
 mod unix;
 
 pub use endpoint::{Endpoint, Scheme, schemes};
+pub use launch::Launch;
+pub use pipe::{ServerEnded, await_launched};
 pub use token::read_token_file;

@@ -41,10 +41,21 @@ pub(crate) fn halves(
     connecting: Option<Look>,
 ) -> io::Result<(Box<dyn ReadHalf>, Box<dyn WriteHalf>)> {
     let second = socket.try_clone()?;
-    let fate = Arc::new(Fate { reset, failure: Mutex::new(None) });
+    let fate = Arc::new(Fate::new(reset));
     let reader = Reader { socket, connecting, fate: Arc::clone(&fate) };
     let writer = Writer { socket: second, connecting, fate };
     Ok((Box::new(reader), Box::new(writer)))
+}
+
+/// The half that reads from `socket`, where the other half is another file. Its close ends what the peer
+/// may write.
+pub(crate) fn reader(socket: OwnedFd) -> Box<dyn ReadHalf> {
+    Box::new(Reader { socket, connecting: None, fate: Arc::new(Fate::new(Reset::IsTheEnd)) })
+}
+
+/// The half that writes to `socket`, likewise.
+pub(crate) fn writer(socket: OwnedFd) -> Box<dyn WriteHalf> {
+    Box::new(Writer { socket, connecting: None, fate: Arc::new(Fate::new(Reset::IsTheEnd)) })
 }
 
 /// How the connection failed. The kernel reports that once, to whichever half asks first; without the
@@ -61,6 +72,10 @@ enum Failure {
 }
 
 impl Fate {
+    fn new(reset: Reset) -> Self {
+        Self { reset, failure: Mutex::new(None) }
+    }
+
     /// Looks at a connection that is being made, and forgets that once it stands.
     fn settle(&self, connecting: &mut Option<Look>, socket: BorrowedFd<'_>) -> io::Result<()> {
         let Some(look) = *connecting else { return Ok(()) };

@@ -55,7 +55,8 @@ impl Address {
 /// Understands an address and a port, and reads the token.
 pub(crate) fn parse(parts: &Parts<'_>, settings: &mut Settings) -> Result<Address, RpcError> {
     let address = parse_address(parts.raw_rest()).map_err(RpcError::invalid_endpoint)?;
-    if let Some(file) = parts.value("token-file") {
+    let token_file = parts.value("token-file").map_err(RpcError::invalid_endpoint)?;
+    if let Some(file) = token_file {
         if !file.starts_with('/') {
             return Err(RpcError::invalid_endpoint(format!(
                 "token-file must be an absolute path, and `{file}` is not"

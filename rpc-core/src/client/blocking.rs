@@ -147,7 +147,7 @@ impl BlockingClient {
             // What is left of it then goes with the next call, or when the client is dropped.
             turn.finish(prepared.deadline);
             match self.0.link.outbox.broken() {
-                Some(kind) => Err(ended(&kind.into()).at(&self.0.link.uri)),
+                Some(error) => Err(ended(error).at(&self.0.link.uri)),
                 None => Ok(()),
             }
         })
@@ -339,7 +339,7 @@ impl<'a> Turn<'a> {
         let timeout = patience.into_iter().chain(timeout).min();
         let bell = self.alarm.as_ref().map(|alarm| alarm.bell.as_fd());
         let ready = wait(self.source.as_deref_mut(), self.blocked.as_mut(), bell, timeout)
-            .map_err(|error| ended(&error))?;
+            .map_err(ended)?;
         if ready.other
             && let Some(alarm) = &self.alarm
         {
@@ -382,10 +382,10 @@ impl<'a> Turn<'a> {
         }
         if taken.is_none()
             && link.outbox.has_failed()
-            && let Some(kind) = link.outbox.broken()
+            && let Some(error) = link.outbox.broken()
         {
             // All that could be read has been.
-            return Err(ended(&kind.into()));
+            return Err(ended(error));
         }
         Ok(taken)
     }

@@ -25,6 +25,9 @@ pub(crate) fn settings<C: Connector + ?Sized>(connector: &C, options: &ConnectOp
     let mut settings = connector.settings().clone();
     settings.deadline = options.deadline.or(settings.deadline);
     settings.wait_for_server = options.wait_for_server.or(settings.wait_for_server);
+    if connector.starts_server() {
+        settings.wait_for_server = None;
+    }
     settings
 }
 
@@ -114,6 +117,6 @@ pub(crate) fn unreachable(error: std::io::Error) -> RpcError {
         std::io::ErrorKind::ConnectionRefused => {
             RpcError::not_executed(ErrorKind::ServerAbsent { detail: error.to_string() })
         }
-        _ => ended(&error).with_outcome(crate::Outcome::NotExecuted),
+        _ => ended(error).with_outcome(crate::Outcome::NotExecuted),
     }
 }

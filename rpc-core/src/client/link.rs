@@ -180,7 +180,7 @@ impl Link {
         wakers: &mut Vec<Waker>,
         own: Option<u64>,
     ) -> Result<Absorbed, RpcError> {
-        let filled = filled.map_err(|error| ended(&error))?;
+        let filled = filled.map_err(ended)?;
         let mut blocked = None;
         let mut calls = self.calls();
         while let Some(event) = source.next_event().map_err(|violation| violated(&violation))? {

@@ -103,8 +103,8 @@ impl Future for Reader {
         }
         while this.shared.nudge.poll_take(cx) {
             // All that can be read has been: if writing is over, so is the connection.
-            if let Some(kind) = this.shared.link.outbox.broken() {
-                this.shared.link.fail(ended(&kind.into()));
+            if let Some(error) = this.shared.link.outbox.broken() {
+                this.shared.link.fail(ended(error));
                 return Poll::Ready(());
             }
             this.set_timer();

@@ -8,7 +8,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::limits::Limits;
@@ -74,7 +74,7 @@ struct State {
     corked: bool,
     ending: Ending,
     /// Why nothing more can be written.
-    broken: Option<io::ErrorKind>,
+    broken: Option<Arc<io::Error>>,
     /// Senders to be woken when there is room.
     room: Vec<Waker>,
 }
@@ -246,7 +246,7 @@ impl Outbox {
                 Ok(()) => false,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
                 Err(error) => {
-                    self.fail(&error);
+                    self.fail(error);
                     return None;
                 }
             };
@@ -283,9 +283,9 @@ impl Outbox {
     }
 
     #[cold]
-    fn fail(&self, error: &io::Error) {
+    fn fail(&self, error: io::Error) {
         let mut state = self.lock();
-        state.broken = Some(error.kind());
+        state.broken = Some(Arc::new(error));
         self.failed.store(true, Ordering::Relaxed);
         state.waiting = Outgoing::new(usize::MAX);
         state.wake_room();
@@ -333,8 +333,8 @@ impl Outbox {
     }
 
     /// Why nothing more can be written, if so.
-    pub(crate) fn broken(&self) -> Option<io::ErrorKind> {
-        self.lock().broken
+    pub(crate) fn broken(&self) -> Option<Arc<io::Error>> {
+        self.lock().broken.clone()
     }
 
     /// Sends a last frame and closes the direction, now or as soon as what waits is written.

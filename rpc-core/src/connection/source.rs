@@ -1,6 +1,7 @@
 //! The reading side of a connection: received bytes, and what is made of them.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::limits::Limits;
@@ -67,8 +68,10 @@ impl Source {
 }
 
 /// The error of a connection that ended by itself.
-pub(crate) fn ended(how: &io::Error) -> RpcError {
-    RpcError::new(ErrorKind::PeerGone { how: how.to_string() }, Outcome::MaybeExecuted)
+pub(crate) fn ended(how: impl Into<Arc<io::Error>>) -> RpcError {
+    let cause = how.into();
+    let kind = ErrorKind::PeerGone { how: cause.to_string() };
+    RpcError::new(kind, Outcome::MaybeExecuted).because(cause)
 }
 
 /// The error of a connection that the peer closed.

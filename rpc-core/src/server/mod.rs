@@ -123,7 +123,8 @@ impl Server {
         Ok(Bound { shared, places, shutdown })
     }
 
-    /// Binds one endpoint and serves it in the current tokio runtime until told to stop.
+    /// Binds one endpoint and serves it in the current tokio runtime until told to stop, like
+    /// [`Bound::serve`].
     ///
     /// # Errors
     /// When the endpoint cannot be had, or no longer works.
@@ -186,13 +187,18 @@ impl Bound {
     /// Serves in the current tokio runtime until told to stop; then answers the calls that were
     /// accepted, for as long as the grace time lasts. Dropping the future stops at once.
     ///
+    /// Where no further client can come, as when the one that started this process as its server has
+    /// connected, it ends by itself when those that came have gone. Calls without a reply that they have
+    /// left behind then have the grace time, too.
+    ///
     /// # Errors
     /// When an endpoint no longer works.
     pub async fn serve(self) -> Result<(), RpcError> {
         task::serve(self).await
     }
 
-    /// Serves without a runtime, with a thread for each connection, until told to stop.
+    /// Serves without a runtime, with a thread for each connection, until told to stop or, like
+    /// [`serve`](Self::serve), until no further client can come.
     ///
     /// # Errors
     /// When an endpoint no longer works.

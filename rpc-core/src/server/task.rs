@@ -1,6 +1,7 @@
 //! Serving in tokio tasks: one for each connection, and one for each handler that is not ready at once.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +28,8 @@ mod connection;
 #[derive(Default)]
 struct Connections(Mutex<HashMap<u64, Arc<Nudge>>>);
 
-/// Accepts and serves until told to stop, then drains.
+/// Accepts and serves until told to stop, then drains; or until nobody can come any more and all who did
+/// have gone.
 pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
     let Bound { shared, places, shutdown } = bound;
     let connections = Arc::new(Connections::default());
@@ -38,24 +40,38 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
         accepting.spawn(accept(place, sender.clone()));
     }
     drop(sender);
+    // What every connection and every handler has; when all are gone, so is what was accepted.
+    let (alive, mut all_ended) = tokio::sync::mpsc::channel(1);
     let stop = shutdown
         .try_clone_receiver()
         .and_then(UnixStream::from_std)
         .map_err(|error| RpcError::io("watching for shutdown", error))?;
-    loop {
+    // Whether somebody may still come: a task that accepts, or one that it has accepted.
+    let mut expecting = true;
+    while expecting || !accepting.is_empty() || !tasks.is_empty() {
         tokio::select! {
             biased;
             _ = stop.readable() => break,
-            Some((transport, at)) = accepted.recv() => {
-                start(&shared, at, transport, &connections, &mut tasks);
-            }
+            arrival = accepted.recv(), if expecting => match arrival {
+                Some((transport, at)) => {
+                    start(&shared, at, transport, &connections, &mut tasks, &alive);
+                }
+                None => expecting = false,
+            },
             Some(ended) = accepting.join_next() => {
                 if let Ok(Err(error)) = ended {
                     return Err(error);
                 }
             }
             Some(_) = tasks.join_next() => {}
-            else => break,
+        }
+    }
+    drop(alive);
+    if !expecting && tasks.is_empty() {
+        // Calls without a reply may outlive their client, but not for ever the last one.
+        tokio::select! {
+            _ = stop.readable() => {}
+            _ = timeout(shared.grace, all_ended.recv()) => {}
         }
     }
     // The names go first, so that a successor can have them.
@@ -69,9 +85,12 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
     Ok(())
 }
 
+/// Nothing is sent: it is its end that tells something.
+type Alive = tokio::sync::mpsc::Sender<Infallible>;
+
 type Arrivals = tokio::sync::mpsc::UnboundedSender<(Transport, Arc<Served>)>;
 
-/// Accepts at one endpoint.
+/// Accepts at one endpoint, as long as clients can come.
 async fn accept(place: Place, arrivals: Arrivals) -> Result<(), RpcError> {
     let Place { listener, at } = place;
     let failed = |error| RpcError::io("accepting", error).at(&at.uri);
@@ -79,7 +98,8 @@ async fn accept(place: Place, arrivals: Arrivals) -> Result<(), RpcError> {
     loop {
         match listener.accept().await {
             Ok(transport) => {
-                if arrivals.send((transport, Arc::clone(&at))).is_err() {
+                let unwanted = arrivals.send((transport, Arc::clone(&at))).is_err();
+                if unwanted || listener.is_exhausted() {
                     return Ok(());
                 }
             }
@@ -96,6 +116,7 @@ fn start(
     transport: Transport,
     connections: &Arc<Connections>,
     tasks: &mut JoinSet<()>,
+    alive: &Alive,
 ) {
     let Some(admitted) = shared.admission.admit(&transport.peer, &at.settings) else {
         let kind = ErrorKind::Overloaded {
@@ -106,9 +127,11 @@ fn start(
         return;
     };
     let (shared, connections) = (Arc::clone(shared), Arc::clone(connections));
+    let alive = alive.clone();
     tasks.spawn(async move {
         let peer = transport.peer.clone();
-        if let Err(error) = connect(&shared, &at, transport, &connections, admitted).await {
+        let connected = connect(&shared, &at, transport, &connections, admitted, alive);
+        if let Err(error) = connected.await {
             shared.note_end(&peer, error, &at);
         }
     });
@@ -121,11 +144,12 @@ async fn connect(
     transport: Transport,
     connections: &Arc<Connections>,
     admitted: Admitted,
+    alive: Alive,
 ) -> Result<(), RpcError> {
     let Transport { reader, writer, peer } = transport;
     let limits = &at.settings.limits;
-    let mut source = TaskSource::new(Source::new(reader, limits), at.settings.spin)
-        .map_err(|error| ended(&error))?;
+    let mut source =
+        TaskSource::new(Source::new(reader, limits), at.settings.spin).map_err(ended)?;
     let mut outbox = Outbox::new(writer);
     let nudge = Arc::new(Nudge::default());
     let _registered = connections.register(&nudge);
@@ -149,7 +173,8 @@ async fn connect(
     shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
     // So that it looks whether it is time to stop.
     nudge.nudge();
-    let mut connection = connection::Connection::new(Arc::clone(shared), session, source, nudge);
+    let mut connection =
+        connection::Connection::new(Arc::clone(shared), session, source, nudge, alive);
     let result = poll_fn(|cx| connection.poll(cx)).await;
     if let Err((reason, error)) = &result
         && *reason != Reason::Done
@@ -180,7 +205,7 @@ async fn greet(
     admitted: &Admitted,
 ) -> Result<Hello, RpcError> {
     loop {
-        let filled = poll_fn(|cx| source.poll_fill(cx)).await.map_err(|error| ended(&error))?;
+        let filled = poll_fn(|cx| source.poll_fill(cx)).await.map_err(ended)?;
         let theirs = match greeting::hello(source.source()) {
             Ok(theirs) => theirs,
             Err(error) if matches!(error.kind(), ErrorKind::Refused { .. }) => {

@@ -21,34 +21,56 @@ use crate::protocol::incoming::{Event, IncomingCall};
 use crate::protocol::requests::Rejection;
 use crate::server::admission::{self, Place as Admitted};
 use crate::server::session::{Session, Started, cancelled, expired, guarded, rejected};
-use crate::server::{ACCEPT_PAUSE, BATCH, Bound, LINGER, Place, Served, Shared, is_passing};
+use crate::server::{
+    ACCEPT_PAUSE, BATCH, Bound, LINGER, Place, Served, Shared, ShutdownHandle, is_passing,
+};
 use crate::service::{HandlerFuture, Kind, Reply};
 use crate::transport::Transport;
 use crate::wait::thread::{ThreadSource, accept, wait};
 use crate::wire::frame::{self, ANSWER, Header};
 
-/// Accepts and serves until told to stop, then drains.
+/// Accepts and serves until told to stop, then drains; or until nobody can come any more and all who did
+/// have gone.
 pub(super) fn serve(bound: Bound) -> Result<(), RpcError> {
-    let Bound { shared, mut places, shutdown } = bound;
-    // Every connection's thread has a clone of the sender; when all are gone, so are the threads.
-    let (alive, all_ended) = mpsc::channel::<()>();
-    let served = accept_all(&shared, &mut places, &shutdown, &alive);
-    drop(alive);
-    // The names go first, so that a successor can have them.
-    drop(places);
+    let Bound { shared, places, shutdown } = bound;
+    let (sender, all_ended) = mpsc::channel();
+    let alive = Arc::new(Alive { _sender: sender, stop: shutdown.handle() });
+    // The names go with it, before the connections do, so that a successor can have them.
+    let served = accept_all(&shared, places, &shutdown, alive);
     shared.draining.store(true, Ordering::Release);
     shutdown.handle().shutdown();
     let _ = all_ended.recv_timeout(shared.grace);
     served
 }
 
+/// What every connection's thread has, and whoever may still start one. When all are gone there is nothing
+/// more to serve.
+struct Alive {
+    /// Its receiver learns of the end.
+    _sender: mpsc::Sender<()>,
+    stop: ShutdownHandle,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.stop.shutdown();
+    }
+}
+
+/// Accepts at all places until it is time to stop.
 fn accept_all(
     shared: &Arc<Shared>,
-    places: &mut [Place],
+    mut places: Vec<Place>,
     shutdown: &impl AsFd,
-    alive: &mpsc::Sender<()>,
+    alive: Arc<Alive>,
 ) -> Result<(), RpcError> {
+    let mut alive = Some(alive);
     loop {
+        places.retain(|place| !place.listener.is_exhausted());
+        if places.is_empty() {
+            // The last connection then says that it is time.
+            alive = None;
+        }
         let listeners = places.iter().map(|place| place.listener.as_fd());
         let ready = accept(listeners, shutdown.as_fd())
             .map_err(|error| RpcError::io("waiting for clients", error))?;
@@ -56,7 +78,7 @@ fn accept_all(
         for index in ready {
             let place = &mut places[index];
             match place.listener.try_accept() {
-                Ok(transport) => start(shared, &place.at, transport, shutdown, alive),
+                Ok(transport) => start(shared, &place.at, transport, shutdown, alive.as_ref()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if is_passing(&error) => thread::sleep(ACCEPT_PAUSE),
                 Err(error) => return Err(RpcError::io("accepting", error).at(&place.at.uri)),
@@ -71,7 +93,7 @@ fn start(
     at: &Arc<Served>,
     transport: Transport,
     shutdown: &impl AsFd,
-    alive: &mpsc::Sender<()>,
+    alive: Option<&Arc<Alive>>,
 ) {
     let peer = transport.peer.clone();
     let overloaded = || {
@@ -87,7 +109,7 @@ fn start(
         Ok(stop) => UnixStream::from(stop),
         Err(error) => return shared.note_end(&peer, RpcError::io("a descriptor", error), at),
     };
-    let (alive, here) = (alive.clone(), (Arc::clone(shared), Arc::clone(at)));
+    let (alive, here) = (alive.cloned(), (Arc::clone(shared), Arc::clone(at)));
     let spawned = thread::Builder::new().name("ipcall-connection".to_owned()).spawn(move || {
         let (shared, at) = here;
         let peer = transport.peer.clone();
@@ -164,14 +186,14 @@ fn greet(
             return Err(RpcError::not_executed(kind));
         }
         let ready = wait(Some(source), None, Some(stop.as_fd()), Some(left));
-        let ready = ready.map_err(|error| ended(&error))?;
+        let ready = ready.map_err(ended)?;
         if ready.other {
             return Ok(None);
         }
         if !ready.read {
             continue;
         }
-        let filled = source.fill().map_err(|error| ended(&error))?;
+        let filled = source.fill().map_err(ended)?;
         let refuse = |reason, error: RpcError| {
             write(outbox, &rejection(reason, &error.to_string()), until);
             Err(error)
@@ -233,7 +255,7 @@ struct Connection<'a> {
 impl Connection<'_> {
     fn run(&mut self, stop: &UnixStream) -> Result<(), End> {
         let progress = self.session.limits.progress;
-        let lost = |error: io::Error| (Reason::Done, ended(&error));
+        let lost = |error: io::Error| (Reason::Done, ended(error));
         loop {
             // As long as the peer leaves too many of its answers, nothing more is taken from it.
             let crowded = self.session.outbox.is_crowded();
@@ -263,9 +285,9 @@ impl Connection<'_> {
                 self.read()?;
             }
             if self.session.outbox.has_failed()
-                && let Some(kind) = self.session.outbox.broken()
+                && let Some(error) = self.session.outbox.broken()
             {
-                return Err(lost(kind.into()));
+                return Err((Reason::Done, ended(error)));
             }
             // One that never sleeps is not told by its descriptors.
             if self.shared.is_draining() && self.blocked.is_none() {
@@ -282,7 +304,7 @@ impl Connection<'_> {
     /// Reads what has come and answers it.
     fn read(&mut self) -> Result<(), End> {
         loop {
-            let filled = self.source.fill().map_err(|error| (Reason::Done, ended(&error)))?;
+            let filled = self.source.fill().map_err(|error| (Reason::Done, ended(error)))?;
             if filled == Filled::Nothing {
                 return Ok(());
             }

@@ -60,12 +60,23 @@ pub fn try_pair() -> io::Result<(Transport, Transport)> {
 /// # Errors
 /// [`ErrorKind::ServerAbsent`] when there is none, or when it does not keep up with accepting.
 pub fn connect(name: &str) -> Result<Transport, RpcError> {
+    connect_over(name, try_pair)
+}
+
+/// The same over a pair of another kind, for transports whose mechanism has no names of its own.
+///
+/// # Errors
+/// As for [`connect`].
+pub fn connect_over(
+    name: &str,
+    pair: impl FnOnce() -> io::Result<(Transport, Transport)>,
+) -> Result<Transport, RpcError> {
     let absent = |detail| RpcError::not_executed(ErrorKind::ServerAbsent { detail });
     let backlog = lock(&NAMES)
         .get(name)
         .map(Arc::clone)
         .ok_or_else(|| absent(format!("nothing in this process has bound the name `{name}`")))?;
-    let (ours, theirs) = try_pair().map_err(|e| RpcError::io("making an in-process pair", e))?;
+    let (ours, theirs) = pair().map_err(|e| RpcError::io("making an in-process pair", e))?;
     backlog.push(theirs).map_err(absent)?;
     Ok(ours)
 }

@@ -122,6 +122,12 @@ pub trait Listener: AsFd + Send + 'static {
     /// `WouldBlock` when there is none; `ConnectionAborted`, `PermissionDenied` and descriptor
     /// exhaustion concern that client only, and the listener goes on.
     fn try_accept(&mut self) -> io::Result<Transport>;
+
+    /// Whether no further client will come, because there can be only so many: a server whose listeners
+    /// are all exhausted ends with the last of the connections that it has accepted.
+    fn is_exhausted(&self) -> bool {
+        false
+    }
 }
 
 /// A place that was bound.
@@ -154,6 +160,12 @@ pub trait Connector: Send + Sync {
     /// [`ErrorKind::ServerAbsent`](crate::ErrorKind::ServerAbsent) when no server is there yet, which
     /// is worth another try; others are final.
     fn try_connect(&self) -> Result<Transport, RpcError>;
+
+    /// Whether connecting starts the server: then there is none that could still come up, and no use in
+    /// waiting for it.
+    fn starts_server(&self) -> bool {
+        false
+    }
 }
 
 /// Something that a server can listen at; an `Endpoint` is one.

@@ -153,6 +153,11 @@ impl TaskListener {
         register(Held(listener), tokio::io::Interest::READABLE).map(Self)
     }
 
+    /// Whether no further client will come.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.0.get_ref().0.is_exhausted()
+    }
+
     /// Takes the next client. Cancel safe.
     pub(crate) async fn accept(&mut self) -> io::Result<crate::transport::Transport> {
         loop {

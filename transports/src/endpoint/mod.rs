@@ -19,7 +19,8 @@ use ipcall_core::{RpcError, Settings};
 pub(crate) use parts::Parts;
 pub use scheme::{Scheme, schemes};
 
-use crate::{fifo, tcp, unix};
+use crate::launch::Launch;
+use crate::{fifo, pipe, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -45,6 +46,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Mem(String),
+    Pipe(pipe::Address),
     Fifo(fifo::Address),
     Unix(unix::Address),
     Tcp(tcp::Address),
@@ -59,6 +61,33 @@ impl Endpoint {
     pub fn parse(uri: &str) -> Result<Self, RpcError> {
         let shared: Arc<str> = uri.into();
         Self::understand(&shared).map_err(|error| error.at(&shared))
+    }
+
+    /// The endpoint of a client that starts its server by connecting to it: `pipe:`.
+    ///
+    /// ```
+    /// use ipcall_transports::{Endpoint, Launch};
+    ///
+    /// let endpoint = Endpoint::launching(&Launch::new("/usr/lib/wordcount/server").arg("--quiet"))?;
+    /// assert_eq!(endpoint.uri(), "pipe:/usr/lib/wordcount/server?arg=--quiet");
+    /// # Ok::<(), ipcall_core::RpcError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the program is neither an absolute path nor a bare name, or when something contains a NUL.
+    pub fn launching(launch: &Launch) -> Result<Self, RpcError> {
+        Self::parse(&pipe::write(launch))
+    }
+
+    /// The endpoint of a server that its client has started: `pipe:inherited`. It can be bound once, and
+    /// has that one client. Binding it takes over the descriptors 3 and 4, which the program may not use for
+    /// anything else.
+    ///
+    /// A server can as well bind the endpoint that its client connects to, from a configuration that both
+    /// read.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot fail")]
+    pub fn inherited() -> Self {
+        Self::parse(pipe::INHERITED).expect("it is written as it should be")
     }
 
     /// What it is configured with.
@@ -100,7 +129,7 @@ impl Endpoint {
     fn understand(uri: &Arc<str>) -> Result<Self, RpcError> {
         let parts = Parts::split(uri).map_err(RpcError::invalid_endpoint)?;
         let scheme = scheme::find(parts.scheme).map_err(RpcError::invalid_endpoint)?;
-        parts.allow_keys(scheme.keys).map_err(RpcError::invalid_endpoint)?;
+        parts.allow_keys(scheme.keys, scheme.repeatable).map_err(RpcError::invalid_endpoint)?;
         let mut settings = Settings::default();
         let kind = (scheme.parse)(&parts, &mut settings)?;
         Ok(Self { uri: Arc::clone(uri), scheme, kind, settings })
@@ -110,6 +139,7 @@ impl Endpoint {
         let mut resolved = self.clone();
         let listener: Box<dyn Listener> = match &self.kind {
             Kind::Mem(name) => Box::new(MemoryListener::bind(name)?),
+            Kind::Pipe(address) => pipe::bind(address)?,
             Kind::Fifo(address) => Box::new(fifo::Listener::bind(address, &self.settings)?),
             Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
             Kind::Tcp(address) => {
@@ -137,11 +167,16 @@ impl Connector for Endpoint {
     fn try_connect(&self) -> Result<Transport, RpcError> {
         let connected = match &self.kind {
             Kind::Mem(name) => memory::connect(name),
+            Kind::Pipe(address) => pipe::connect(address),
             Kind::Fifo(address) => fifo::connect(address),
             Kind::Unix(address) => unix::connect(address, &self.settings),
             Kind::Tcp(address) => tcp::connect(address),
         };
         connected.map_err(|error| error.at(&self.uri))
+    }
+
+    fn starts_server(&self) -> bool {
+        matches!(&self.kind, Kind::Pipe(address) if address.starts_server())
     }
 }
 

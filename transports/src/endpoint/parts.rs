@@ -8,7 +8,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) scheme: &'a str,
     /// Still percent-encoded.
     rest: &'a str,
-    query: Vec<(&'a str, String)>,
+    /// Decoded, and not necessarily text.
+    query: Vec<(&'a str, Vec<u8>)>,
 }
 
 impl<'a> Parts<'a> {
@@ -44,38 +45,49 @@ impl<'a> Parts<'a> {
         self.rest
     }
 
-    /// The value of `key` in the query.
-    pub(crate) fn value(&self, key: &str) -> Option<&str> {
-        self.query.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
+    /// The value of `key` in the query, which has to be text.
+    pub(crate) fn value(&self, key: &str) -> Result<Option<&str>, String> {
+        let value = self.values(key).next().map(str::from_utf8).transpose();
+        value.map_err(|_| format!("the value of `{key}` is not UTF-8"))
     }
 
-    /// Refuses any key but these.
-    pub(super) fn allow_keys(&self, known: &[&str]) -> Result<(), String> {
-        let Some((key, _)) = self.query.iter().find(|(key, _)| !known.contains(key)) else {
-            return Ok(());
-        };
+    /// The values of a key that may stand there several times, in their order.
+    pub(crate) fn values(&self, key: &str) -> impl Iterator<Item = &[u8]> {
+        self.query.iter().filter(move |(name, _)| *name == key).map(|(_, value)| value.as_slice())
+    }
+
+    /// Refuses any key but these, and to have one twice that is not among the repeatable.
+    pub(super) fn allow_keys(&self, known: &[&str], repeatable: &[&str]) -> Result<(), String> {
+        for (place, (key, _)) in self.query.iter().enumerate() {
+            if !known.contains(key) {
+                return Err(self.unknown(key, known));
+            }
+            let before = &self.query[..place];
+            if !repeatable.contains(key) && before.iter().any(|(other, _)| other == key) {
+                return Err(format!("the key `{key}` stands there twice"));
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, key: &str, known: &[&str]) -> String {
         let scheme = self.scheme;
         if known.is_empty() {
-            return Err(format!("unknown key `{key}`: a {scheme} endpoint has no keys after `?`"));
+            return format!("unknown key `{key}`: a {scheme} endpoint has no keys after `?`");
         }
         let hint = suggest::hint(key, known.iter().copied());
         let known = known.join(", ");
-        Err(format!("unknown key `{key}`{hint} (a {scheme} endpoint knows: {known})"))
+        format!("unknown key `{key}`{hint} (a {scheme} endpoint knows: {known})")
     }
 }
 
-fn split_query(query: &str) -> Result<Vec<(&str, String)>, String> {
-    let mut pairs: Vec<(&str, String)> = Vec::new();
-    for pair in query.split('&') {
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(format!("`{pair}` after `?` is no key=value"));
-        };
-        if pairs.iter().any(|(known, _)| *known == key) {
-            return Err(format!("the key `{key}` stands there twice"));
-        }
-        let value = String::from_utf8(percent::decode(value)?)
-            .map_err(|_| format!("the value of `{key}` is not UTF-8"))?;
-        pairs.push((key, value));
+fn split_query(query: &str) -> Result<Vec<(&str, Vec<u8>)>, String> {
+    query.split('&').map(split_pair).collect()
+}
+
+fn split_pair(pair: &str) -> Result<(&str, Vec<u8>), String> {
+    match pair.split_once('=') {
+        Some((key, value)) => Ok((key, percent::decode(value)?)),
+        None => Err(format!("`{pair}` after `?` is no key=value")),
     }
-    Ok(pairs)
 }

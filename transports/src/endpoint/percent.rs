@@ -1,5 +1,6 @@
 //! Percent-encoding (RFC 3986, section 2.1), strict: a `%` without two hexadecimal digits is an error.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -7,6 +8,9 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 
 /// What has a meaning of its own in an endpoint, or cannot be seen in it.
 const SPECIAL: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b' ');
+
+/// The same in the value of a key.
+const SPECIAL_IN_VALUE: AsciiSet = SPECIAL.add(b'&');
 
 /// The bytes that `text` stands for.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, String> {
@@ -26,11 +30,14 @@ pub(crate) fn encode_path(path: &Path) -> String {
     percent_encode(path.as_os_str().as_bytes(), &SPECIAL).to_string()
 }
 
+/// `value` as it is written behind a key.
+pub(crate) fn encode_value(value: &OsStr) -> String {
+    percent_encode(value.as_bytes(), &SPECIAL_IN_VALUE).to_string()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
-    use std::ffi::OsStr;
-
     use super::*;
 
     #[test]

@@ -7,29 +7,45 @@ use std::path::Path;
 use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
-use crate::{fifo, mem, suggest, tcp, unix};
+use crate::launch::Launch;
+use crate::{fifo, mem, pipe, suggest, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 4] = [
+static SCHEMES: [Scheme; 5] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
         example: "mem:wordcount",
         in_process: true,
+        starts_server: false,
         keys: &[],
+        repeatable: &[],
         parse: |parts, _| mem::parse(parts).map(Kind::Mem).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(mem::fresh(directory, name)),
+    },
+    Scheme {
+        name: "pipe",
+        summary: "two pipes to a server that the client starts as its child",
+        example: "pipe:/usr/lib/wordcount/server?arg=--quiet",
+        in_process: false,
+        starts_server: true,
+        keys: pipe::KEYS,
+        repeatable: pipe::REPEATABLE,
+        parse: |parts, _| pipe::parse(parts).map(Kind::Pipe).map_err(RpcError::invalid_endpoint),
+        write_fresh: |directory, name| Ok(pipe::fresh(directory, name)),
     },
     Scheme {
         name: "fifo",
         summary: "a pair of FIFOs for each client, agreed through a rendezvous FIFO",
         example: "fifo:/run/user/1000/wordcount/fifo",
         in_process: false,
+        starts_server: false,
         keys: &[],
+        repeatable: &[],
         parse: |parts, _| fifo::parse(parts).map(Kind::Fifo).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(fifo::fresh(directory, name)),
     },
@@ -38,7 +54,9 @@ static SCHEMES: [Scheme; 4] = [
         summary: "a stream socket in a private directory: the default between processes",
         example: "unix:/run/user/1000/wordcount/socket",
         in_process: false,
+        starts_server: false,
         keys: &[],
+        repeatable: &[],
         parse: |parts, _| unix::parse(parts).map(Kind::Unix).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(unix::fresh(directory, name)),
     },
@@ -47,7 +65,9 @@ static SCHEMES: [Scheme; 4] = [
         summary: "a TCP connection: loopback, or beyond with a token",
         example: "tcp:127.0.0.1:7070",
         in_process: false,
+        starts_server: false,
         keys: &["token-file"],
+        repeatable: &[],
         parse: |parts, settings| tcp::parse(parts, settings).map(Kind::Tcp),
         write_fresh: |_, _| tcp::fresh(),
     },
@@ -63,8 +83,13 @@ pub struct Scheme {
     pub example: &'static str,
     /// Whether both sides have to be in the same process.
     pub in_process: bool,
+    /// Whether a client starts its server, by connecting, and is its only one. Nobody else finds that
+    /// server, so it has no name that could be in use or be left behind.
+    pub starts_server: bool,
     /// What may stand before `=` in the query.
     pub(super) keys: &'static [&'static str],
+    /// Of these, what may stand there several times.
+    pub(super) repeatable: &'static [&'static str],
     pub(super) parse: fn(&Parts<'_>, &mut Settings) -> Result<Kind, RpcError>,
     write_fresh: fn(&Path, &str) -> io::Result<String>,
 }
@@ -74,6 +99,9 @@ impl Scheme {
     /// where the transport has names. `directory` is absolute, and private or absent; `name` makes a
     /// difference between several.
     ///
+    /// Where the client starts the server, both sides of this endpoint have to be in this process;
+    /// [`fresh_with`](Self::fresh_with) is for two.
+    ///
     /// # Errors
     /// When `directory` cannot be used: relative, or too long for the transport.
     pub fn fresh(&self, directory: &Path, name: &str) -> Result<Endpoint, RpcError> {
@@ -81,6 +109,27 @@ impl Scheme {
             RpcError::io(format!("choosing a fresh {} endpoint", self.name), error)
         })?;
         Endpoint::parse(&uri)
+    }
+
+    /// The same for a server in a process of its own, with what has to be started for that before a
+    /// client connects: nothing, if connecting to this endpoint starts the server. `server` says how a
+    /// process is started that serves at a given URI.
+    ///
+    /// # Errors
+    /// As for [`fresh`](Self::fresh) and [`Endpoint::launching`].
+    pub fn fresh_with(
+        &self,
+        directory: &Path,
+        name: &str,
+        server: impl FnOnce(&str) -> Launch,
+    ) -> Result<(Endpoint, Option<Launch>), RpcError> {
+        if self.starts_server {
+            let launch = server(Endpoint::inherited().uri());
+            return Ok((Endpoint::launching(&launch)?, None));
+        }
+        let endpoint = self.fresh(directory, name)?;
+        let launch = server(endpoint.uri());
+        Ok((endpoint, Some(launch)))
     }
 
     /// Whether this platform offers it.

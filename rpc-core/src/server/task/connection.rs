@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::finish_writing;
+use super::{Alive, finish_writing};
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
 use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
@@ -51,6 +51,7 @@ struct Inner {
     requests: Mutex<Requests<Option<AbortHandle>>>,
     nudge: Arc<Nudge>,
     runtime: Handle,
+    _alive: Alive,
 }
 
 impl Connection {
@@ -59,13 +60,14 @@ impl Connection {
         session: Session,
         source: TaskSource,
         nudge: Arc<Nudge>,
+        alive: Alive,
     ) -> Self {
         let limits = &session.limits;
         let requests = Mutex::new(Requests::new(limits.calls_in_flight, limits.held_bytes));
-        let inner =
-            Arc::new(Inner { shared, session, requests, nudge, runtime: Handle::current() });
+        let runtime = Handle::current();
+        let inner = Inner { shared, session, requests, nudge, runtime, _alive: alive };
         Self {
-            inner,
+            inner: Arc::new(inner),
             source,
             batch: Vec::new(),
             unhandled: true,
@@ -90,8 +92,8 @@ impl Connection {
             if !self.inner.nudge.poll_take(cx) {
                 return Poll::Pending;
             }
-            if let Some(kind) = self.inner.session.outbox.broken() {
-                return Poll::Ready(Err((Reason::Done, ended(&kind.into()))));
+            if let Some(error) = self.inner.session.outbox.broken() {
+                return Poll::Ready(Err((Reason::Done, ended(error))));
             }
             if self.inner.shared.is_draining() {
                 let mut requests = self.inner.requests();
@@ -135,7 +137,7 @@ impl Connection {
                 self.stalled_at = midway.then(|| Instant::now() + progress);
             }
             let filled = ready!(self.source.poll_fill(cx));
-            let filled = filled.map_err(|error| (Reason::Done, ended(&error)))?;
+            let filled = filled.map_err(|error| (Reason::Done, ended(error)))?;
             self.unhandled = true;
             self.ended = filled == Filled::End;
         }
