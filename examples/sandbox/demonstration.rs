@@ -18,8 +18,8 @@ pub(crate) struct Demonstration {
 }
 
 impl Demonstration {
-    /// The most memory, in bytes, for which there is a file that takes more: a call carries 64 MiB.
-    pub(crate) const MOST_MEMORY: u64 = 512 << 20;
+    /// The most memory, in bytes, for which there is a file that takes more, and not too much time.
+    pub(crate) const MOST_MEMORY: u64 = 128 << 20;
 
     /// Writes the files.
     ///
@@ -48,9 +48,9 @@ impl Demonstration {
         self.add("cut-off.json", &good[..40], |o| matches!(o, Outcome::Refused(_)))?;
         self.add("no-json.bin", b"\x7fELF\x02\x01\x01", |o| matches!(o, Outcome::Refused(_)))?;
         self.add("deep.json", "[".repeat(1_000_000), |o| matches!(o, Outcome::Refused(_)))?;
-        // An element takes two bytes here, and 32 as a value: more than fit.
-        let elements = usize::try_from(limits.memory / 24).unwrap_or(usize::MAX);
-        let huge = format!("[{}0]", "0,".repeat(elements));
+        // An object of seven bytes takes some 650 in memory: more of them than fit.
+        let objects = usize::try_from(limits.memory / 400).unwrap_or(usize::MAX);
+        let huge = format!("[{}0]", "{\"\":0},".repeat(objects));
         self.add("huge.json", huge, |o| matches!(o, Outcome::OutOfMemory))?;
         self.add("good-again.json", good, |outcome| is_parsed(outcome, 9, 4))?;
         self.add("crash.json", br#"{"planted bug": "crash"}"#, |outcome| {

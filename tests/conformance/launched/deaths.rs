@@ -44,14 +44,21 @@ pub(super) fn exit(status: &str) {
     std::process::exit(status.parse().unwrap());
 }
 
-/// Leaves its pipes to another process when it is killed.
-pub(super) fn orphan() {
-    let heir = std::process::Command::new("sleep").arg("3").spawn().unwrap();
-    drop(heir);
-    be_idle();
+/// Starts another process, before it has taken its pipes over or after.
+pub(super) fn start_an_heir(when: &str) {
+    let start = || drop(std::process::Command::new("sleep").arg("3").spawn().unwrap());
+    if when == "before" {
+        start();
+    }
+    let mut transport = serve();
+    if when == "after" {
+        start();
+    }
+    write_all(&mut *transport.writer, b"!");
+    let _ = read_some(&mut *transport.reader, &mut Vec::new(), 1);
 }
 
-fn say_goodbye(transport: &Transport) {
+fn kill_child(transport: &Transport) {
     let pid = Pid::from_raw(i32::try_from(pid(transport)).unwrap());
     kill(pid, Signal::SIGKILL).unwrap();
 }
@@ -67,7 +74,7 @@ fn assert_seen_soon(role: &str, see: fn(&mut Transport) -> io::Error) -> io::Err
             fill(&mut *transport.writer, |_| vec![0; 5000]);
         }
         let killed = Instant::now();
-        say_goodbye(&transport);
+        kill_child(&transport);
         let error = see(&mut transport);
         took.push(killed.elapsed());
         if took.last().is_some_and(|took| *took < SOON) {
@@ -125,21 +132,23 @@ fn it_counts_although_another_process_has_the_pipe() {
     assert_eq!(read_exactly(&mut *transport.reader, 1), b"!");
     fill(&mut *transport.writer, |_| vec![0; 5000]);
     let killed = Instant::now();
-    say_goodbye(&transport);
+    kill_child(&transport);
     assert_eq!(read_the_end(&mut transport).to_string(), heir);
     assert_eq!(write_the_end(&mut transport).to_string(), heir);
     assert!(killed.elapsed() < Duration::from_secs(2), "{:?}", killed.elapsed());
 }
 
 #[test]
-fn what_a_server_starts_does_not_get_its_pipes() {
+fn what_a_server_starts_does_not_get_the_pipes_that_were_taken_over() {
     let _watchdog = Watchdog::new("the death of a parent with heirs".to_owned());
-    // Although this one runs on: it was started before the pipes were taken over.
-    let mut transport = connect("orphaning", "");
-    assert_eq!(read_exactly(&mut *transport.reader, 1), b"!");
-    say_goodbye(&transport);
-    let error = read_the_end(&mut transport);
-    assert!(error.to_string().starts_with(KILLED), "{error}");
+    for (when, left) in [("before", true), ("after", false)] {
+        let mut transport = connect("heir", when);
+        assert_eq!(read_exactly(&mut *transport.reader, 1), b"!");
+        kill_child(&transport);
+        let error = read_the_end(&mut transport).to_string();
+        assert!(error.starts_with(KILLED), "{error}");
+        assert_eq!(error.contains("left its end of the pipe"), left, "{when}: {error}");
+    }
 }
 
 #[test]

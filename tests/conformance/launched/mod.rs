@@ -93,7 +93,7 @@ pub(crate) fn play(role: &str, about: &str) {
         "idle" => deaths::be_idle(),
         "deaf" => deaths::be_deaf(),
         "exit" => deaths::exit(about),
-        "orphaning" => deaths::orphan(),
+        "heir" => deaths::start_an_heir(about),
         "launching-client" => deaths::be_a_client(about),
         "witness" => deaths::be_a_witness(about),
         "stubborn" => endings::be_stubborn(about),
