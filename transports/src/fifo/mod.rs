@@ -124,7 +124,11 @@ pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
     let directory = opened.ok_or_else(|| explain(Errno::ENOENT, address))?;
     let (rendezvous, status) = open_rendezvous(&directory, address)?;
     let peer = peer(&status, &rendezvous);
-    let failed = |error| RpcError::io(format!("making a pair of FIFOs beside {path}"), error);
+    let failed = |error: std::io::Error| match error.kind() {
+        // The server has just gone, and its directory with it.
+        std::io::ErrorKind::NotFound => explain(Errno::ENOENT, address),
+        _ => RpcError::io(format!("making a pair of FIFOs beside {path}"), error),
+    };
     let pair = pair::Made::new(directory, &address.name).map_err(failed)?;
     match pair.announcement().send(&rendezvous) {
         Ok(()) => {}
