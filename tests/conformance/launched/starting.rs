@@ -94,6 +94,17 @@ fn an_endpoint_shows_the_launch_that_it_was_made_of() {
     assert_eq!(endpoint.uri(), "pipe:/a%20b/c&d?arg=--x=y&arg=100%25&env=K=V%26W=&stdio=1");
 }
 
+#[test]
+fn a_program_may_have_any_name() {
+    for program in ["?in-process=x", "a:b", "%41", "x&stdio=1"] {
+        let endpoint = Endpoint::launching(&Launch::new(program)).unwrap();
+        assert!(endpoint.starts_server(), "{endpoint}");
+    }
+    let error = Endpoint::launching(&Launch::new("inherited")).unwrap_err();
+    assert!(error.to_string().contains("absolute path"), "{error}");
+    Endpoint::launching(&Launch::new("/bin/inherited")).unwrap();
+}
+
 fn launch_error(program: impl AsRef<OsStr>) -> RpcError {
     let endpoint = Endpoint::launching(&Launch::new(program.as_ref())).unwrap();
     let error = endpoint.try_connect().unwrap_err();

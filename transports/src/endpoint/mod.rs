@@ -76,7 +76,14 @@ impl Endpoint {
     /// # Errors
     /// When the program is neither an absolute path nor a bare name, or when something contains a NUL.
     pub fn launching(launch: &Launch) -> Result<Self, RpcError> {
-        Self::parse(&pipe::write(launch))
+        let endpoint = Self::parse(&pipe::write(launch))?;
+        if !endpoint.starts_server() {
+            return Err(RpcError::invalid_endpoint(format!(
+                "{} has a meaning of its own in an endpoint: give the program's absolute path",
+                launch.shown()
+            )));
+        }
+        Ok(endpoint)
     }
 
     /// The endpoint of a server that its client has started: `pipe:inherited`. It can be bound once, and
