@@ -80,6 +80,12 @@ pub(crate) fn closed() -> RpcError {
     RpcError::new(ErrorKind::PeerGone { how }, Outcome::MaybeExecuted)
 }
 
+/// The error of a connection that the peer closed while it was being answered, without a goodbye.
+pub(crate) fn unheard() -> RpcError {
+    let how = "it closed the connection without reading all answers".to_owned();
+    RpcError::new(ErrorKind::PeerGone { how }, Outcome::MaybeExecuted)
+}
+
 /// The error of a connection that the peer closed in the middle of something.
 pub(crate) fn cut_off() -> RpcError {
     let how = "it closed the connection in the middle of a message".to_owned();

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::connection::outbox::{Blocked, Message, Outbox};
+use crate::connection::source::{ended, unheard};
 use crate::context::Context;
+use crate::error::RpcError;
 use crate::limits::Limits;
 use crate::protocol::failure::{Failure, Status};
 use crate::protocol::incoming::{IncomingCall, Payload};
@@ -73,6 +75,22 @@ impl Session {
         };
         let request = Request { payload, context, limits: self.limits.decode };
         guarded(|| method.service.call(method.index, request)).map(|handling| handling.0)
+    }
+
+    /// How a connection ends whose client has closed between two messages: in order if it has said goodbye, or
+    /// has been sent all answers.
+    ///
+    /// # Errors
+    /// That it has gone.
+    pub(crate) fn closed_by_client(&self, said_goodbye: bool) -> Result<(), RpcError> {
+        if said_goodbye {
+            return Ok(());
+        }
+        match self.outbox.broken() {
+            Some(error) => Err(ended(error)),
+            None if self.outbox.is_idle() => Ok(()),
+            None => Err(unheard()),
+        }
     }
 
     /// Makes frames of a reply: appends a small one to `batch`, queues a large one.

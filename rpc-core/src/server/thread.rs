@@ -155,6 +155,7 @@ fn connect(
         blocked: None,
         unhandled: true,
         ended: false,
+        farewell: false,
     };
     let result = connection.run(stop);
     if let Err((reason, error)) = &result
@@ -250,6 +251,8 @@ struct Connection<'a> {
     unhandled: bool,
     /// Whether all has come that will.
     ended: bool,
+    /// Whether the client has said goodbye.
+    farewell: bool,
 }
 
 impl Connection<'_> {
@@ -265,7 +268,12 @@ impl Connection<'_> {
             }
             if self.ended && !self.unhandled {
                 let midway = self.source.source.incoming.is_midway();
-                return if midway { Err((Reason::Done, cut_off())) } else { Ok(()) };
+                let how = if midway {
+                    Err(cut_off())
+                } else {
+                    self.session.closed_by_client(self.farewell)
+                };
+                return how.map_err(|error| (Reason::Done, error));
             }
             // Looked at again afterwards, so that the peer has all the time there is from then on.
             self.unhandled |= crowded;
@@ -362,7 +370,8 @@ impl Connection<'_> {
                         self.blocked = blocked.or_else(|| self.blocked.take());
                     }
                     // What could be cancelled has ended by the time that this is read.
-                    frame::Kind::Cancel | frame::Kind::Goodbye => {}
+                    frame::Kind::Cancel => {}
+                    frame::Kind::Goodbye => self.farewell = true,
                     kind => return Err(broken(format!("a {kind:?} frame to a server"))),
                 },
                 Event::Withdrawn { oneway: true, .. } => {}

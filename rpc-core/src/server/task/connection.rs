@@ -40,6 +40,8 @@ pub(super) struct Connection {
     unhandled: bool,
     /// Whether all has come that will.
     ended: bool,
+    /// Whether the client has said goodbye.
+    farewell: bool,
     timer: Option<Pin<Box<Sleep>>>,
     stalled_at: Option<Instant>,
 }
@@ -72,6 +74,7 @@ impl Connection {
             batch: Vec::new(),
             unhandled: true,
             ended: false,
+            farewell: false,
             timer: None,
             stalled_at: None,
         }
@@ -127,11 +130,13 @@ impl Connection {
                 }
                 let midway = self.source.source().incoming.is_midway();
                 if self.ended {
-                    return Poll::Ready(if midway {
-                        Err((Reason::Done, cut_off()))
+                    let session = &self.inner.session;
+                    let how = if midway {
+                        Err(cut_off())
                     } else {
-                        Ok(())
-                    });
+                        session.closed_by_client(self.farewell)
+                    };
+                    return Poll::Ready(how.map_err(|error| (Reason::Done, error)));
                 }
                 let progress = self.inner.session.limits.progress;
                 self.stalled_at = midway.then(|| Instant::now() + progress);
@@ -175,7 +180,7 @@ impl Connection {
                             inner.nudge.nudge();
                         }
                     }
-                    frame::Kind::Goodbye => {}
+                    frame::Kind::Goodbye => self.farewell = true,
                     kind => return Err(broken(format!("a {kind:?} frame to a server"))),
                 },
                 Event::Withdrawn { oneway: true, .. } => {}
