@@ -86,6 +86,8 @@ fn busy(mut transport: Transport) {
 /// Says that it is there, and reads nothing of what comes, until it is asked for an end that does not
 /// come.
 fn deaf(mut transport: Transport) {
+    // Waited for, because a connection that is still being made takes nothing yet.
+    write_all(&mut *transport.writer, b"!");
     fill(&mut *transport.writer, |_| vec![b'!'; 5000]);
     loop {
         std::thread::park();

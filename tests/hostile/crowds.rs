@@ -68,10 +68,10 @@ fn a_server_without_descriptors_serves_those_it_has() {
     attack_processes(&orders, |victim| {
         let mut crowd: Vec<_> = (0..100).map(|_| victim.raw()).collect();
         let hello = crate::support::frame::Hello::default().to_bytes();
-        // Two descriptors for each connection: not all of them fit, and one may be closed again for want
-        // of its second.
+        // Two descriptors for each connection, or three: not all of them fit, and one may be closed again
+        // for want of another.
         let greeting = crowd.iter_mut().filter_map(|raw| raw.try_write(&hello).then_some(()));
-        assert!(greeting.count() >= 20);
+        assert!(greeting.count() >= 10);
         crowd[0].hello();
         victim.goes_on();
         drop(crowd);
