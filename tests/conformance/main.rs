@@ -9,6 +9,7 @@ mod bytes;
 mod close;
 mod death;
 mod full;
+mod idle;
 mod leaks;
 mod names;
 mod order;
@@ -67,6 +68,8 @@ macro_rules! tests {
             halves_move_between_threads;
         leaks:
             nothing_is_left;
+        idle:
+            an_idle_connection_takes_no_time;
     } };
 
     // What takes a second process.
