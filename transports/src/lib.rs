@@ -11,10 +11,13 @@ pub mod endpoint;
 #[doc(hidden)]
 pub mod suggest;
 
+mod bell;
 mod directory;
 mod mem;
+mod process;
 mod stream;
 mod sys;
+mod sysv_mq;
 mod tcp;
 mod token;
 mod unix;

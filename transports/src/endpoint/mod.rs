@@ -19,7 +19,7 @@ use ipcall_core::{RpcError, Settings};
 pub(crate) use parts::Parts;
 pub use scheme::{Scheme, schemes};
 
-use crate::{tcp, unix};
+use crate::{sysv_mq, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -45,6 +45,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Mem(String),
+    SysvMq(sysv_mq::Address),
     Unix(unix::Address),
     Tcp(tcp::Address),
 }
@@ -109,6 +110,7 @@ impl Endpoint {
         let mut resolved = self.clone();
         let listener: Box<dyn Listener> = match &self.kind {
             Kind::Mem(name) => Box::new(MemoryListener::bind(name)?),
+            Kind::SysvMq(address) => Box::new(sysv_mq::Listener::bind(address, &self.settings)?),
             Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
             Kind::Tcp(address) => {
                 let (listener, actual) = tcp::Listener::bind(address, &self.settings)?;
@@ -135,6 +137,7 @@ impl Connector for Endpoint {
     fn try_connect(&self) -> Result<Transport, RpcError> {
         let connected = match &self.kind {
             Kind::Mem(name) => memory::connect(name),
+            Kind::SysvMq(address) => sysv_mq::connect(address),
             Kind::Unix(address) => unix::connect(address, &self.settings),
             Kind::Tcp(address) => tcp::connect(address),
         };

@@ -7,14 +7,14 @@ use std::path::Path;
 use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
-use crate::{mem, suggest, tcp, unix};
+use crate::{mem, suggest, sysv_mq, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 3] = [
+static SCHEMES: [Scheme; 4] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -23,6 +23,19 @@ static SCHEMES: [Scheme; 3] = [
         keys: &[],
         parse: |parts, _| mem::parse(parts).map(Kind::Mem).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(mem::fresh(directory, name)),
+        is_there: || true,
+    },
+    Scheme {
+        name: "sysv-mq",
+        summary: "System V message queues, found by a key file in a private directory",
+        example: "sysv-mq:/run/user/1000/wordcount/key",
+        in_process: false,
+        keys: &[],
+        parse: |parts, _| {
+            sysv_mq::parse(parts).map(Kind::SysvMq).map_err(RpcError::invalid_endpoint)
+        },
+        write_fresh: |directory, name| Ok(sysv_mq::fresh(directory, name)),
+        is_there: sysv_mq::is_available,
     },
     Scheme {
         name: "unix",
@@ -32,6 +45,7 @@ static SCHEMES: [Scheme; 3] = [
         keys: &[],
         parse: |parts, _| unix::parse(parts).map(Kind::Unix).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(unix::fresh(directory, name)),
+        is_there: || true,
     },
     Scheme {
         name: "tcp",
@@ -41,6 +55,7 @@ static SCHEMES: [Scheme; 3] = [
         keys: &["token-file"],
         parse: |parts, settings| tcp::parse(parts, settings).map(Kind::Tcp),
         write_fresh: |_, _| tcp::fresh(),
+        is_there: || true,
     },
 ];
 
@@ -58,6 +73,7 @@ pub struct Scheme {
     pub(super) keys: &'static [&'static str],
     pub(super) parse: fn(&Parts<'_>, &mut Settings) -> Result<Kind, RpcError>,
     write_fresh: fn(&Path, &str) -> io::Result<String>,
+    is_there: fn() -> bool,
 }
 
 impl Scheme {
@@ -76,8 +92,7 @@ impl Scheme {
 
     /// Whether this platform offers it.
     pub fn is_available(&self) -> bool {
-        // All that is registered so far exists wherever this compiles.
-        true
+        (self.is_there)()
     }
 }
 
