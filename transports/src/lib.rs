@@ -13,6 +13,7 @@ pub mod suggest;
 
 mod bell;
 mod directory;
+mod key_file;
 mod mem;
 mod process;
 mod stream;

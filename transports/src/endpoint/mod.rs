@@ -19,7 +19,7 @@ use ipcall_core::{RpcError, Settings};
 pub(crate) use parts::Parts;
 pub use scheme::{Scheme, schemes};
 
-use crate::{sysv_mq, tcp, unix};
+use crate::{key_file, sysv_mq, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -45,7 +45,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Mem(String),
-    SysvMq(sysv_mq::Address),
+    SysvMq(key_file::Address),
     Unix(unix::Address),
     Tcp(tcp::Address),
 }

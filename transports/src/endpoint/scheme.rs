@@ -7,6 +7,7 @@ use std::path::Path;
 use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
+use crate::key_file::Address;
 use crate::{mem, suggest, sysv_mq, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
@@ -32,9 +33,9 @@ static SCHEMES: [Scheme; 4] = [
         in_process: false,
         keys: &[],
         parse: |parts, _| {
-            sysv_mq::parse(parts).map(Kind::SysvMq).map_err(RpcError::invalid_endpoint)
+            Address::parse(parts).map(Kind::SysvMq).map_err(RpcError::invalid_endpoint)
         },
-        write_fresh: |directory, name| Ok(sysv_mq::fresh(directory, name)),
+        write_fresh: |directory, name| Ok(Address::fresh("sysv-mq", directory, name)),
         is_there: sysv_mq::is_available,
     },
     Scheme {

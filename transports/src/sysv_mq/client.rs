@@ -15,11 +15,11 @@ use super::credit::{SLOTS, Sizes};
 use super::frame::{
     FIRST_RETURN_ADDRESS, Header, Hello, LOBBY, Purpose, Refusal, VERSION, Welcome,
 };
-use super::key_file::{Contents, KeyFile, Record};
 use super::link::{self, Link, Owner, halves};
-use super::queues::{self, MAX_PAIRS, Queues};
+use super::queues::{self, Keys, MAX_PAIRS, Queues};
 use super::state::{Change, Route, is_closing};
-use super::{Address, random};
+use super::{TITLE, random};
+use crate::key_file::{Address, Record};
 use crate::process::Process;
 use crate::sys::message_queue::{Kind, Message, Which};
 
@@ -31,7 +31,7 @@ const STACK: usize = 128 << 10;
 
 /// Connects: says hello. The halves answer `WouldBlock` until the server has answered.
 pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
-    let (record, server, door) = find(address)?;
+    let (record, server, keys, door) = find(address)?;
     let mut peer = Peer::default();
     peer.pid = Some(record.pid);
     peer.uid = Some(geteuid().as_raw());
@@ -41,7 +41,7 @@ pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
     let return_address = FIRST_RETURN_ADDRESS | (random() as Kind & (FIRST_RETURN_ADDRESS - 1));
     let link = Link::new(server, random(), Side::Client, Some((door.reply, return_address)));
     let link = Arc::new(link.map_err(making)?);
-    let receiver = Receiver { link: Arc::clone(&link), record, door, return_address };
+    let receiver = Receiver { link: Arc::clone(&link), keys, door, return_address };
     let thread = thread::Builder::new()
         .name("ipcall-sysv-mq".to_owned())
         .stack_size(STACK)
@@ -54,39 +54,14 @@ pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
 }
 
 /// The server that lives at `address`, and its first pair of queues.
-fn find(address: &Address) -> Result<(Record, Process, Queues), RpcError> {
-    let path = address.path.display();
-    let failed = |doing: &str, error| RpcError::io(format!("{doing} the key file {path}"), error);
-    let Some(file) = KeyFile::open(&address.path)? else {
-        return Err(absent(format!("there is no key file {path}")));
-    };
-    let record = match file.read().map_err(|error| failed("reading", error))? {
-        Contents::Record(record) => record,
-        Contents::Empty => return Err(absent(format!("nothing is in the key file {path} yet"))),
-        Contents::Foreign => {
-            let reason = format!("{path} is a foreign file, not a key file: choose another path");
-            return Err(RpcError::not_executed(ErrorKind::Refused { reason }));
-        }
-    };
-    if !record.is_from_here() {
-        return Err(RpcError::invalid_endpoint(format!(
-            "the server of the key file {path} is in another IPC or pid namespace: use a transport \
-             that reaches there, such as unix:"
-        )));
-    }
-    // In this order: whoever holds the lock afterwards held it all the time, so the process that was
-    // opened is the one that has written its number, and not one that was given the same since.
-    let process = Process::open(record.pid)
-        .map_err(|error| RpcError::io("opening the server's process", error))?
-        .filter(|process| !process.has_ended());
-    let locked = file.is_locked().map_err(|error| failed("asking who has locked", error))?;
-    let (Some(process), true) = (process, locked) else {
-        return Err(absent(format!("the server of the key file {path} has ended")));
-    };
-    let Some(door) = Queues::open(record.keys, 0) else {
+fn find(address: &Address) -> Result<(Record, Process, Keys, Queues), RpcError> {
+    let (record, process) = address.find(TITLE)?;
+    let keys = Keys::from_first(record.key);
+    let Some((keys, door)) = keys.and_then(|keys| Some((keys, Queues::open(keys, 0)?))) else {
+        let path = address.path.display();
         return Err(absent(format!("the server of the key file {path} has no queues now")));
     };
-    Ok((record, process, door))
+    Ok((record, process, keys, door))
 }
 
 fn absent(detail: String) -> RpcError {
@@ -182,7 +157,7 @@ impl End {
 /// What the thread of a client's end works with.
 struct Receiver {
     link: Arc<Link>,
-    record: Record,
+    keys: Keys,
     door: Queues,
     return_address: Kind,
 }
@@ -267,7 +242,7 @@ impl Receiver {
     fn come_in(&self, welcome: &Welcome) -> Next {
         let queues = match welcome.pair {
             0 => Some(self.door),
-            pair => Queues::open(self.record.keys, pair),
+            pair => Queues::open(self.keys, pair),
         };
         let id = Kind::try_from(welcome.id).ok().filter(|id| *id > LOBBY);
         let (Some(queues), Some(id)) = (queues, id) else {

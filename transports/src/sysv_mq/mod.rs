@@ -20,7 +20,7 @@
 //!
 //! A connection is a number, given out by the server and never given out again, which is the `mtype` of its
 //! messages: one queue takes the requests of all clients, the other the replies to all. The modules from
-//! the system upwards: `queues` and `key_file`; `frame` (what is in a message), `credit` and `books` (who may
+//! the system upwards: `queues`; `frame` (what is in a message), `credit` and `books` (who may
 //! send how much), `state` (one end of a connection), `link` (the same with its halves); `client`; and of
 //! the server `pair` (two queues and their thread), `lobby` (who comes in), `listener`.
 
@@ -30,7 +30,6 @@ mod credit;
 mod crowd;
 mod frame;
 mod gather;
-mod key_file;
 mod link;
 mod listener;
 mod lobby;
@@ -38,50 +37,14 @@ mod pair;
 mod queues;
 mod state;
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
-
 pub(crate) use client::connect;
 pub(crate) use listener::Listener;
 
-use crate::endpoint::{Parts, percent};
+use crate::key_file::Title;
 use crate::sys::message_queue;
 
-/// Where the key file lies: a directory and a name in it.
-#[derive(Clone, Debug)]
-pub(crate) struct Address {
-    path: PathBuf,
-    directory: PathBuf,
-    name: OsString,
-}
-
-/// Understands the path of a key file.
-pub(crate) fn parse(parts: &Parts<'_>) -> Result<Address, String> {
-    let bytes = parts.rest()?;
-    let example = "sysv-mq:/run/user/1000/wordcount/key";
-    match bytes.first() {
-        None => return Err(format!("a path is missing: write for example {example}")),
-        Some(b'/') => {}
-        Some(_) => return Err(format!("not an absolute path: write for example {example}")),
-    }
-    if bytes.contains(&0) {
-        return Err("a path cannot contain a NUL".to_owned());
-    }
-    if bytes.ends_with(b"/") {
-        return Err("the path names a directory: add the name of the key file".to_owned());
-    }
-    let path = PathBuf::from(OsString::from_vec(bytes));
-    match (path.parent().map(Path::to_owned), path.file_name().map(OsString::from)) {
-        (Some(directory), Some(name)) => Ok(Address { path, directory, name }),
-        _ => Err("the path has no name at its end: add the name of the key file".to_owned()),
-    }
-}
-
-/// A key file called `name` in `directory`.
-pub(crate) fn fresh(directory: &Path, name: &str) -> String {
-    format!("sysv-mq:{}", percent::encode_path(&directory.join(format!("{name}.sysv-mq"))))
-}
+/// What the key files of this transport begin with.
+const TITLE: Title = Title("ipcall sysv-mq 1");
 
 /// Whether this kernel offers System V message queues.
 pub(crate) fn is_available() -> bool {

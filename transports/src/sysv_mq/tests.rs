@@ -2,6 +2,7 @@
 //! of what it finds where its key file should be.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -15,10 +16,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::credit::SLOTS;
 use super::frame::{FIRST_RETURN_ADDRESS, Header, Hello, LOBBY, Purpose, VERSION};
-use super::key_file::{Contents, KeyFile, Record};
 use super::queues::Keys;
 use super::state::Route;
 use super::*;
+use crate::key_file::{Address, Contents, KeyFile, Record};
 use crate::sys::message_queue::{Kind, Message, Queue};
 
 /// An address in a directory of its own, which is to be empty at the end.
@@ -61,7 +62,7 @@ impl Place {
     }
 
     fn record(&self) -> Record {
-        match KeyFile::open(self.path()).unwrap().unwrap().read().unwrap() {
+        match KeyFile::open(self.path()).unwrap().unwrap().read(TITLE).unwrap() {
             Contents::Record(record) => record,
             other => panic!("{other:?}"),
         }
@@ -412,15 +413,15 @@ fn a_lock_that_a_dead_servers_child_has_kept_is_no_living_server() {
     let place = Place::new();
     let file = KeyFile::create(place.path()).unwrap();
     let mut child = std::process::Command::new("true").spawn().unwrap();
-    let record = Record { pid: child.id(), ..Record::of_this_process(1, Keys::new(1)) };
+    let record = Record { pid: child.id(), ..Record::of_this_process(1, Keys::new(1).first()) };
     child.wait().unwrap();
-    file.write(&record).unwrap();
+    file.write(TITLE, &record).unwrap();
     let error = place.connect().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ServerAbsent { .. }), "{error:?}");
     drop(place.bind().unwrap());
     // While it lives, it is.
     let file = KeyFile::create(place.path()).unwrap();
-    file.write(&Record::of_this_process(1, Keys::new(1))).unwrap();
+    file.write(TITLE, &Record::of_this_process(1, Keys::new(1).first())).unwrap();
     let error = place.bind().map(drop).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::AddressInUse { .. }), "{error:?}");
     let error = place.connect().unwrap_err();
@@ -432,8 +433,8 @@ fn a_lock_that_a_dead_servers_child_has_kept_is_no_living_server() {
 fn a_server_of_another_namespace_is_named_as_such() {
     let place = Place::new();
     let file = KeyFile::create(place.path()).unwrap();
-    let here = Record::of_this_process(1, Keys::new(1));
-    file.write(&Record { ipc_namespace: here.ipc_namespace + 1, ..here }).unwrap();
+    let here = Record::of_this_process(1, Keys::new(1).first());
+    file.write(TITLE, &Record { ipc_namespace: here.ipc_namespace + 1, ..here }).unwrap();
     let error = place.connect().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::InvalidEndpoint { .. }), "{error:?}");
     assert!(error.to_string().contains("namespace"), "{error}");

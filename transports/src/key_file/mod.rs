@@ -1,18 +1,22 @@
-//! The key file: where the endpoint's path leads. It says by which keys the queues are found, whose
-//! they are, and, by its lock, whether that server lives.
+//! The key file: where the path of an endpoint over System V objects leads. It says by which key they are
+//! found, whose they are, and, by its lock, whether that server lives.
 //!
 //! ```text
 //! ipcall sysv-mq 1
 //! pid 0000001234
 //! start 0123456789abcdef
 //! key 1bc00080
-//! ipc-namespace 0000004026531839
-//! pid-namespace 0000004026531836
+//! ipc-namespace 00000000004026531839
+//! pid-namespace 00000000004026531836
 //! ```
 //!
 //! The server holds a lock on it (`F_OFD_SETLK`) from before anything is in it until it gives up its name. The
 //! kernel lets go of the lock when the server is killed, and others can ask about it without taking it.
 //! An empty file that nobody has locked is one whose server was killed before it could write it.
+//!
+//! [`Name`] is the server's side of this, [`Address::find`] the client's.
+
+mod name;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -26,32 +30,35 @@ use nix::libc;
 use nix::sys::stat::fstat;
 use nix::unistd::geteuid;
 
-use super::queues::Keys;
+pub(crate) use name::{Address, Name};
 
 /// More than any key file has.
 const LONGEST: u64 = 512;
 
-const TITLE: &str = "ipcall sysv-mq 1";
+/// The first line of a key file: which transport it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Title(pub(crate) &'static str);
 
 /// What is in a key file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) pid: u32,
+pub(crate) struct Record {
+    pub(crate) pid: u32,
     /// Different for each start of a server.
-    pub(super) start: u64,
-    pub(super) keys: Keys,
+    pub(crate) start: u64,
+    /// Whatever the transport finds its objects by.
+    pub(crate) key: i32,
     /// The namespaces in which the keys and the pid mean something, as inodes; 0 for unknown.
-    pub(super) ipc_namespace: u64,
-    pub(super) pid_namespace: u64,
+    pub(crate) ipc_namespace: u64,
+    pub(crate) pid_namespace: u64,
 }
 
 /// An open key file that was found to be one of the own user.
 #[derive(Debug)]
-pub(super) struct KeyFile(File);
+pub(crate) struct KeyFile(File);
 
 /// What an open key file turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Contents {
+pub(crate) enum Contents {
     /// Nothing yet.
     Empty,
     Record(Record),
@@ -64,7 +71,7 @@ impl KeyFile {
     ///
     /// # Errors
     /// `Refused` when it is something else, somebody else's, or open to others.
-    pub(super) fn open(path: &Path) -> Result<Option<Self>, RpcError> {
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>, RpcError> {
         let refused = |what: String| {
             let reason = format!("{} {what}: choose another path", path.display());
             Err(RpcError::not_executed(ErrorKind::Refused { reason }))
@@ -102,7 +109,7 @@ impl KeyFile {
     }
 
     /// Makes the file at `path`, which has to be absent, and locks it.
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -115,76 +122,76 @@ impl KeyFile {
     }
 
     /// Puts `record` into it, in place of what is there.
-    pub(super) fn write(&self, record: &Record) -> io::Result<()> {
+    pub(crate) fn write(&self, title: Title, record: &Record) -> io::Result<()> {
         // All records are equally long.
-        self.0.write_all_at(record.to_text().as_bytes(), 0)
+        self.0.write_all_at(record.to_text(title).as_bytes(), 0)
     }
 
     /// What is in it.
-    pub(super) fn read(&self) -> io::Result<Contents> {
+    pub(crate) fn read(&self, title: Title) -> io::Result<Contents> {
         let mut text = Vec::new();
         (&self.0).take(LONGEST).read_to_end(&mut text)?;
         if text.is_empty() {
             return Ok(Contents::Empty);
         }
-        let record = std::str::from_utf8(&text).ok().and_then(Record::from_text);
+        let record =
+            std::str::from_utf8(&text).ok().and_then(|text| Record::from_text(title, text));
         Ok(record.map_or(Contents::Foreign, Contents::Record))
     }
 
     /// Whether somebody holds its lock.
-    pub(super) fn is_locked(&self) -> io::Result<bool> {
+    pub(crate) fn is_locked(&self) -> io::Result<bool> {
         let mut found = lock(libc::F_WRLCK);
         fcntl(&self.0, FcntlArg::F_OFD_GETLK(&mut found))?;
         Ok(i32::from(found.l_type) != libc::F_UNLCK)
     }
 
     /// Which file it is.
-    pub(super) fn identity(&self) -> io::Result<(u64, u64)> {
+    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
         let status = fstat(&self.0)?;
         Ok((status.st_dev, status.st_ino))
     }
 }
 
 impl Record {
-    pub(super) fn of_this_process(start: u64, keys: Keys) -> Self {
+    pub(crate) fn of_this_process(start: u64, key: i32) -> Self {
         Self {
             pid: std::process::id(),
             start,
-            keys,
+            key,
             ipc_namespace: namespace("ipc"),
             pid_namespace: namespace("pid"),
         }
     }
 
     /// Whether keys and pid mean here what they mean to the one who wrote this.
-    pub(super) fn is_from_here(&self) -> bool {
+    pub(crate) fn is_from_here(&self) -> bool {
         let same = |theirs, ours| theirs == 0 || ours == 0 || theirs == ours;
         same(self.ipc_namespace, namespace("ipc")) && same(self.pid_namespace, namespace("pid"))
     }
 
-    fn to_text(self) -> String {
-        let Self { pid, start, keys, ipc_namespace, pid_namespace } = self;
-        let key = keys.first();
+    fn to_text(self, Title(title): Title) -> String {
+        let Self { pid, start, key, ipc_namespace, pid_namespace } = self;
         format!(
-            "{TITLE}\npid {pid:010}\nstart {start:016x}\nkey {key:08x}\n\
+            "{title}\npid {pid:010}\nstart {start:016x}\nkey {key:08x}\n\
              ipc-namespace {ipc_namespace:020}\npid-namespace {pid_namespace:020}\n"
         )
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    fn from_text(title: Title, text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let mut value = |name: &str| lines.next()?.strip_prefix(name);
-        if !value(TITLE)?.is_empty() {
+        if !value(title.0)?.is_empty() {
             return None;
         }
         let record = Self {
             pid: value("pid ")?.parse().ok()?,
             start: u64::from_str_radix(value("start ")?, 16).ok()?,
-            keys: Keys::from_first(i32::from_str_radix(value("key ")?, 16).ok()?)?,
+            key: i32::from_str_radix(value("key ")?, 16).ok()?,
             ipc_namespace: value("ipc-namespace ")?.parse().ok()?,
             pid_namespace: value("pid-namespace ")?.parse().ok()?,
         };
-        (record.to_text() == text).then_some(record)
+        (record.to_text(title) == text).then_some(record)
     }
 }
 
@@ -213,30 +220,36 @@ fn failed(doing: &str, path: &Path, error: io::Error) -> RpcError {
 mod tests {
     use super::*;
 
+    const TITLE: Title = Title("ipcall test 1");
+
+    fn record() -> Record {
+        Record::of_this_process(0x1234, 0x1bc0_0080)
+    }
+
     #[test]
     fn what_is_written_is_read() {
-        let record = Record::of_this_process(0x1234, Keys::new(5));
-        assert_eq!(Record::from_text(&record.to_text()), Some(record));
+        let record = record();
+        assert_eq!(Record::from_text(TITLE, &record.to_text(TITLE)), Some(record));
         assert!(record.is_from_here());
         let elsewhere = Record { ipc_namespace: record.ipc_namespace + 1, ..record };
         assert!(!elsewhere.is_from_here());
-        assert!((record.to_text().len() as u64) < LONGEST);
+        assert!((record.to_text(TITLE).len() as u64) < LONGEST);
     }
 
     #[test]
     fn what_is_not_exactly_a_record_is_foreign() {
-        let text = Record::of_this_process(0x1234, Keys::new(5)).to_text();
+        let text = record().to_text(TITLE);
         for length in 0..text.len() {
-            assert_eq!(Record::from_text(&text[..length]), None);
+            assert_eq!(Record::from_text(TITLE, &text[..length]), None);
         }
         for wrong in [
             text.replace("pid 0", "pid +"),
-            text.replace("key 1bc", "key 1bd"),
-            text.replace("ipcall", "others"),
+            text.replace("key 1bc", "key xyz"),
+            text.replace("test 1", "test 2"),
             format!("{text}more\n"),
             "precious".to_owned(),
         ] {
-            assert_eq!(Record::from_text(&wrong), None, "{wrong}");
+            assert_eq!(Record::from_text(TITLE, &wrong), None, "{wrong}");
         }
     }
 }
