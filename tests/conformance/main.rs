@@ -96,6 +96,13 @@ mod mem {
     // Not `processes`: it ends with its process. Not `files`: its names are no files.
 }
 
+mod posix_mq {
+    pub(super) const SCHEME: &str = "posix-mq";
+    tests!(both_ends);
+    tests!(processes);
+    tests!(files);
+}
+
 mod unix {
     pub(super) const SCHEME: &str = "unix";
     tests!(both_ends);
@@ -114,5 +121,5 @@ mod tcp {
 fn every_registered_transport_has_its_table() {
     let registered: Vec<_> =
         ipcall_transports::schemes().iter().map(|scheme| scheme.name).collect();
-    assert_eq!(registered, [mem::SCHEME, unix::SCHEME, tcp::SCHEME]);
+    assert_eq!(registered, [mem::SCHEME, posix_mq::SCHEME, unix::SCHEME, tcp::SCHEME]);
 }

@@ -13,6 +13,8 @@ pub mod suggest;
 
 mod directory;
 mod mem;
+mod posix_mq;
+mod process;
 mod stream;
 mod sys;
 mod tcp;

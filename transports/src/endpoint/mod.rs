@@ -6,6 +6,7 @@
 
 pub(crate) mod parts;
 pub(crate) mod percent;
+mod place;
 mod scheme;
 
 use std::fmt;
@@ -17,9 +18,10 @@ use ipcall_core::transport::{Binder, Connector, Listener, Listening, Transport};
 use ipcall_core::{RpcError, Settings};
 
 pub(crate) use parts::Parts;
+pub(crate) use place::Place;
 pub use scheme::{Scheme, schemes};
 
-use crate::{tcp, unix};
+use crate::{posix_mq, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -45,6 +47,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Mem(String),
+    PosixMq(Place),
     Unix(unix::Address),
     Tcp(tcp::Address),
 }
@@ -109,6 +112,7 @@ impl Endpoint {
         let mut resolved = self.clone();
         let listener: Box<dyn Listener> = match &self.kind {
             Kind::Mem(name) => Box::new(MemoryListener::bind(name)?),
+            Kind::PosixMq(place) => Box::new(posix_mq::Listener::bind(place, &self.settings)?),
             Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
             Kind::Tcp(address) => {
                 let (listener, actual) = tcp::Listener::bind(address, &self.settings)?;
@@ -135,6 +139,7 @@ impl Connector for Endpoint {
     fn try_connect(&self) -> Result<Transport, RpcError> {
         let connected = match &self.kind {
             Kind::Mem(name) => memory::connect(name),
+            Kind::PosixMq(place) => posix_mq::connect(place),
             Kind::Unix(address) => unix::connect(address, &self.settings),
             Kind::Tcp(address) => tcp::connect(address),
         };

@@ -7,14 +7,14 @@ use std::path::Path;
 use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
-use crate::{mem, suggest, tcp, unix};
+use crate::{mem, posix_mq, suggest, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 3] = [
+static SCHEMES: [Scheme; 4] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -23,6 +23,19 @@ static SCHEMES: [Scheme; 3] = [
         keys: &[],
         parse: |parts, _| mem::parse(parts).map(Kind::Mem).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(mem::fresh(directory, name)),
+        available: everywhere,
+    },
+    Scheme {
+        name: "posix-mq",
+        summary: "a pair of POSIX message queues for each client: up to 24 clients by default",
+        example: "posix-mq:/run/user/1000/wordcount/queue",
+        in_process: false,
+        keys: &[],
+        parse: |parts, _| {
+            posix_mq::parse(parts).map(Kind::PosixMq).map_err(RpcError::invalid_endpoint)
+        },
+        write_fresh: |directory, name| Ok(posix_mq::fresh(directory, name)),
+        available: posix_mq::is_available,
     },
     Scheme {
         name: "unix",
@@ -32,6 +45,7 @@ static SCHEMES: [Scheme; 3] = [
         keys: &[],
         parse: |parts, _| unix::parse(parts).map(Kind::Unix).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(unix::fresh(directory, name)),
+        available: everywhere,
     },
     Scheme {
         name: "tcp",
@@ -41,6 +55,7 @@ static SCHEMES: [Scheme; 3] = [
         keys: &["token-file"],
         parse: |parts, settings| tcp::parse(parts, settings).map(Kind::Tcp),
         write_fresh: |_, _| tcp::fresh(),
+        available: everywhere,
     },
 ];
 
@@ -58,6 +73,7 @@ pub struct Scheme {
     pub(super) keys: &'static [&'static str],
     pub(super) parse: fn(&Parts<'_>, &mut Settings) -> Result<Kind, RpcError>,
     write_fresh: fn(&Path, &str) -> io::Result<String>,
+    available: fn() -> bool,
 }
 
 impl Scheme {
@@ -76,8 +92,7 @@ impl Scheme {
 
     /// Whether this platform offers it.
     pub fn is_available(&self) -> bool {
-        // All that is registered so far exists wherever this compiles.
-        true
+        (self.available)()
     }
 }
 
@@ -85,6 +100,11 @@ impl fmt::Debug for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Scheme").field(&self.name).finish()
     }
+}
+
+/// For what is there wherever this compiles.
+fn everywhere() -> bool {
+    true
 }
 
 /// The scheme called `name`.
