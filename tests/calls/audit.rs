@@ -46,7 +46,7 @@ fn round(subject: &Subject, waits: Waits, connects: usize) {
     }
     // Still open when the server goes.
     let clients: Vec<_> =
-        (0..20).map(|_| WorkshopBlockingClient::connect(&endpoint).unwrap()).collect();
+        (0..10).map(|_| WorkshopBlockingClient::connect(&endpoint).unwrap()).collect();
     run(async {
         for _ in 0..connects {
             let client = WorkshopClient::connect(&endpoint).await.unwrap();
@@ -55,7 +55,7 @@ fn round(subject: &Subject, waits: Waits, connects: usize) {
     });
     let runtime = multi_thread();
     let connections: Vec<_> =
-        (0..20).map(|_| runtime.block_on(Client::connect(&endpoint)).unwrap()).collect();
+        (0..10).map(|_| runtime.block_on(Client::connect(&endpoint)).unwrap()).collect();
     drop(serving);
     for client in clients {
         rpc_error(client.add(1, 1));

@@ -12,6 +12,8 @@ mod full;
 mod leaks;
 mod names;
 mod order;
+#[path = "../support/quota.rs"]
+mod quota;
 mod roles;
 mod scratch;
 mod subject;

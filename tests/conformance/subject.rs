@@ -6,6 +6,7 @@ use ipcall_core::ErrorKind;
 use ipcall_core::transport::{Binder, Connector, Listener, Transport};
 use ipcall_transports::{Endpoint, Scheme, schemes};
 
+use crate::quota::turn;
 use crate::scratch::Scratch;
 use crate::waiting::{Want, sleep};
 use crate::watchdog::Watchdog;
@@ -18,6 +19,7 @@ pub(crate) struct Subject {
 
 /// Runs `test` over the transport `scheme`, under a watchdog.
 pub(crate) fn run(scheme: &str, name: &str, test: fn(&Subject)) {
+    let _turn = turn(scheme);
     let _watchdog = Watchdog::new(format!("{scheme}::{name}"));
     test(&Subject::new(scheme));
 }

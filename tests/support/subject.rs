@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipcall::{Endpoint, Scheme, Settings, schemes};
 
+use super::quota::turn;
 use super::scratch::Scratch;
 use super::watchdog::Watchdog;
 
@@ -19,6 +20,7 @@ pub(crate) struct Subject {
 pub(crate) fn over_every_scheme(test: impl Fn(&Subject)) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     for scheme in schemes().iter().filter(|scheme| scheme.is_available()) {
+        let _turn = turn(scheme.name);
         let _watchdog = Watchdog::new(format!("{name} over {}", scheme.name));
         // Shown if the test fails.
         println!("over {}:", scheme.name);

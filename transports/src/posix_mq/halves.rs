@@ -57,7 +57,8 @@ impl Parts {
         self,
         claim: Option<Claim>,
     ) -> (Box<dyn ReadHalf>, Box<dyn WriteHalf>) {
-        let claim = claim.map(Arc::new);
+        let outgoing = Arc::new(self.outgoing);
+        let kept = claim.map(|claim| Arc::new(Kept { claim, signed: Arc::clone(&outgoing) }));
         let reader = Reader {
             queue: self.incoming,
             shape: self.incoming_shape,
@@ -68,18 +69,27 @@ impl Parts {
             in_a_row: 0,
             is_quiet: false,
             outlook: Outlook::Open,
-            _claim: claim.clone(),
+            _kept: kept.clone(),
         };
         let writer = Writer {
-            queue: self.outgoing,
+            queue: outgoing,
             size: self.outgoing_shape.size,
             sleep: self.writer_sleep,
             peer: self.peer,
             gathered: Vec::new(),
-            _claim: claim,
+            _kept: kept,
         };
         (Box::new(reader), Box::new(writer))
     }
+}
+
+/// What a client keeps until both of its halves are gone, because it may not have been accepted yet.
+struct Kept {
+    #[expect(dead_code, reason = "dropping it is its use")]
+    claim: Claim,
+    /// Closing it takes the signature away, by which the server knows whose the queues are.
+    #[expect(dead_code, reason = "dropping it is its use")]
+    signed: Arc<Queue>,
 }
 
 /// One descriptor to sleep on for several.
@@ -105,7 +115,7 @@ struct Reader {
     /// descriptor.
     is_quiet: bool,
     outlook: Outlook,
-    _claim: Option<Arc<Claim>>,
+    _kept: Option<Arc<Kept>>,
 }
 
 /// What will come.
@@ -255,14 +265,14 @@ impl Drop for Reader {
 }
 
 struct Writer {
-    queue: Queue,
+    queue: Arc<Queue>,
     /// Of a message, at the most.
     size: usize,
     sleep: Epoll,
     peer: Arc<Process>,
     /// A message made of several slices.
     gathered: Vec<u8>,
-    _claim: Option<Arc<Claim>>,
+    _kept: Option<Arc<Kept>>,
 }
 
 impl Writer {
