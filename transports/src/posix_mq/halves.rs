@@ -111,8 +111,8 @@ struct Reader {
     given: usize,
     /// Messages taken since the queue was last seen empty.
     in_a_row: usize,
-    /// Whether the last read found nothing, and the peer alive: what happens since then is news for the
-    /// descriptor.
+    /// Whether the queue was seen empty, and the peer alive, since the last message: what has happened
+    /// after that is news for the descriptor.
     is_quiet: bool,
     outlook: Outlook,
     _kept: Option<Arc<Kept>>,
@@ -233,13 +233,19 @@ impl ReadHalf for Reader {
         if self.given < self.rest.len() || self.outlook != Outlook::Open {
             return false;
         }
+        if self.is_quiet {
+            return true;
+        }
         // If the queue may have been too full for the end, only a read finds out.
+        if self.in_a_row >= self.shape.messages {
+            return false;
+        }
+        let ready = self.sleep.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO);
+        self.is_quiet = ready == Ok(0);
+        if self.is_quiet {
+            self.in_a_row = 0;
+        }
         self.is_quiet
-            || (self.in_a_row < self.shape.messages
-                && self
-                    .sleep
-                    .wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO)
-                    .is_ok_and(|ready| ready == 0))
     }
 
     /// There may be more messages behind a short one, but [`arm`](Self::arm) asks for them.

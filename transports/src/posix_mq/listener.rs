@@ -24,14 +24,15 @@ use crate::directory::{Access, Directory};
 use crate::endpoint::Place;
 use crate::process::Process;
 
-/// Messages in a row that announce nobody, after which the server is told instead of kept busy.
-const USELESS_AT_ONCE: usize = 32;
+/// Messages in a row that announce nobody, after which the server is told, so that it pauses instead of
+/// being kept busy: less than a queue full of them.
+const USELESS_AT_ONCE: usize = 8;
 
 /// Accepts the clients of one key file. Dropping it removes the file and the rendezvous queue, and ends
 /// the clients that it has not accepted.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    rendezvous: Queue,
+    rendezvous: Rendezvous,
     header: Header,
     /// Clients that may be there without an announcement, because the rendezvous queue was full, or
     /// that could not be accepted for want of descriptors.
@@ -46,7 +47,14 @@ pub(crate) struct Listener {
     name: Name,
 }
 
-/// The key file of a listener, as long as it is ours.
+/// The rendezvous queue. Dropping it removes its name.
+#[derive(Debug)]
+struct Rendezvous {
+    queue: Queue,
+    name: String,
+}
+
+/// The key file of a listener, as long as it is ours. Dropping it gives it back.
 #[derive(Debug)]
 struct Name {
     key: KeyFile,
@@ -75,10 +83,9 @@ impl Listener {
         let header = Header { nonce, pid: std::process::id(), pid_namespace: pid_namespace() };
         // Written first, so that the queue is found by whoever comes after a crash.
         name.key.write_header(&header).map_err(|e| failed("writing", e))?;
-        let rendezvous = Queue::create(&rendezvous(nonce), End::Reading, RENDEZVOUS)
-            .map_err(|errno| explain_creation(errno, RENDEZVOUS.cost(), 1))?;
+        let rendezvous = Rendezvous::make(nonce)?;
         let (bell, sleep) =
-            descriptors(&rendezvous).map_err(|e| RpcError::io("making descriptors", e))?;
+            descriptors(&rendezvous.queue).map_err(|e| RpcError::io("making descriptors", e))?;
         let (overlooked, dropped) = (Vec::new(), 0);
         let listener = Self { rendezvous, header, overlooked, bell, sleep, dropped, name };
         // Last, because nobody connects before.
@@ -94,10 +101,11 @@ impl Listener {
     /// Takes one message from the rendezvous queue and gives the id that it announces, if it does.
     fn next_announced(&mut self) -> io::Result<Option<u64>> {
         let mut message = Vec::with_capacity(RENDEZVOUS.size);
-        self.rendezvous.receive_append(&mut message, RENDEZVOUS.size)?;
+        let queue = &self.rendezvous.queue;
+        queue.receive_append(&mut message, RENDEZVOUS.size)?;
         // If it was full, somebody may have found no room; of whom the table knows. The queue is looked
         // at afterwards, and the table after that: nobody is missed who found it full before.
-        if self.rendezvous.waiting()? + 1 >= self.rendezvous.shape()?.messages {
+        if queue.waiting()? + 1 >= queue.shape()?.messages {
             self.overlook(self.name.key.ids()?);
         }
         let announced = Announcement::parse(&message);
@@ -112,12 +120,12 @@ impl Listener {
 
     /// The next of those that were overlooked.
     fn next_overlooked(&mut self) -> Option<u64> {
-        let next = self.overlooked.pop();
+        let next = self.overlooked.pop()?;
         if self.overlooked.is_empty() {
-            // It may not be ringing.
+            // It rings, so this cannot fail.
             let _ = self.bell.read();
         }
-        next
+        Some(next)
     }
 }
 
@@ -159,8 +167,7 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // It was made by us, under a name that nobody else had.
-        let _ = mq_unlink(&*rendezvous(self.header.nonce));
+        self.rendezvous.remove();
         self.name.give_back();
         // Whoever asks from now on whether anybody listens is told, and goes away by himself. The others
         // have their queues ready, and see the end of them.
@@ -170,9 +177,30 @@ impl Drop for Listener {
     }
 }
 
+impl Rendezvous {
+    fn make(nonce: u128) -> Result<Self, RpcError> {
+        let name = rendezvous(nonce);
+        let queue = Queue::create(&name, End::Reading, RENDEZVOUS)
+            .map_err(|errno| explain_creation(errno, RENDEZVOUS.cost(), 1))?;
+        Ok(Self { queue, name })
+    }
+
+    /// Removes the name, which nobody else has ever had.
+    fn remove(&self) {
+        let _ = mq_unlink(&*self.name);
+    }
+}
+
+impl Drop for Rendezvous {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
 impl Name {
     /// Removes the key file, and then says that nobody listens: in this order, because a file that is
-    /// not listened at is taken over.
+    /// not listened at is taken over. Once more does no harm: as long as it is open, no other file is
+    /// taken for it.
     fn give_back(&self) {
         let (file, name) = (self.directory.file(), &*self.place.name);
         let found = fstatat(file, name, AtFlags::AT_SYMLINK_NOFOLLOW);
@@ -183,6 +211,12 @@ impl Name {
             let _ = unlinkat(file, name, UnlinkatFlags::NoRemoveDir);
         }
         let _ = self.key.end_listening();
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

@@ -177,3 +177,6 @@ fn absent<T>(detail: String) -> Result<T, RpcError> {
 fn pid_namespace() -> u64 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.ino())
 }
+
+#[cfg(test)]
+mod tests;
