@@ -11,7 +11,7 @@ use super::lock;
 use super::queue::{End, Queue, Shape, explain_creation, remove_own};
 
 /// The shape of a private queue. One page of the kernel holds a message of 4048 bytes with its header;
-/// one of 4096 takes two, and a fifth more time. With two queues of four of them a client, 24 clients fit
+/// one of 4096 takes two, and a quarter more time. With two queues of four of them a client, 24 clients fit
 /// into the default `RLIMIT_MSGQUEUE`.
 pub(super) const PRIVATE: Shape = Shape { messages: 4, size: 4048 };
 

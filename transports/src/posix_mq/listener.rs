@@ -37,7 +37,9 @@ pub(crate) struct Listener {
     /// Clients that may be there without an announcement, because the rendezvous queue was full, or
     /// that could not be accepted for want of descriptors.
     overlooked: Vec<u64>,
-    /// Rings while there are any.
+    /// Clients that were accepted without their announcement, which may still be in the queue.
+    ahead: Vec<u64>,
+    /// Rings while any are overlooked.
     bell: EventFd,
     /// Holds the rendezvous queue and the bell.
     sleep: Epoll,
@@ -86,8 +88,9 @@ impl Listener {
         let rendezvous = Rendezvous::make(nonce)?;
         let (bell, sleep) =
             descriptors(&rendezvous.queue).map_err(|e| RpcError::io("making descriptors", e))?;
-        let (overlooked, dropped) = (Vec::new(), 0);
-        let listener = Self { rendezvous, header, overlooked, bell, sleep, dropped, name };
+        let (overlooked, ahead) = (Vec::new(), Vec::new());
+        let dropped = 0;
+        let listener = Self { rendezvous, header, overlooked, ahead, bell, sleep, dropped, name };
         // Last, because nobody connects before.
         listener.name.key.begin_to_listen().map_err(|e| failed("locking", e))?;
         Ok(listener)
@@ -102,7 +105,11 @@ impl Listener {
     fn next_announced(&mut self) -> io::Result<Option<u64>> {
         let mut message = Vec::with_capacity(RENDEZVOUS.size);
         let queue = &self.rendezvous.queue;
-        queue.receive_append(&mut message, RENDEZVOUS.size)?;
+        if let Err(errno) = queue.receive_append(&mut message, RENDEZVOUS.size) {
+            // Nothing is in the queue that was not looked at.
+            self.ahead.clear();
+            return Err(errno.into());
+        }
         // If it was full, somebody may have found no room; of whom the table knows. The queue is looked
         // at afterwards, and the table after that: nobody is missed who found it full before.
         if queue.waiting()? + 1 >= queue.shape()?.messages {
@@ -110,6 +117,11 @@ impl Listener {
         }
         let announced = Announcement::parse(&message);
         Ok(announced.filter(|it| it.nonce == self.header.nonce).map(|it| it.id))
+    }
+
+    /// The connection to the client `id`, if there is one; it is not forgotten if it cannot be had now.
+    fn admit(&mut self, id: u64) -> io::Result<Option<Transport>> {
+        admit(id).inspect_err(|_| self.overlook([id]))
     }
 
     fn overlook(&mut self, ids: impl IntoIterator<Item = u64>) {
@@ -131,26 +143,28 @@ impl Listener {
 
 impl Accept for Listener {
     fn try_accept(&mut self) -> io::Result<Transport> {
-        let mut useless = 0;
-        while useless < USELESS_AT_ONCE {
-            let (id, announced) = match self.next_overlooked() {
-                Some(id) => (Some(id), false),
-                None => (self.next_announced()?, true),
-            };
-            match id.map(admit).transpose() {
-                Ok(Some(Some(client))) => return Ok(client),
+        for _ in 0..USELESS_AT_ONCE {
+            while let Some(id) = self.next_overlooked() {
                 // Most of the table's are connected already.
-                Ok(_) if !announced => {}
-                Ok(_) => {
-                    self.dropped += 1;
-                    useless += 1;
-                }
-                Err(error) => {
-                    // It is still there when there are descriptors again.
-                    self.overlook(id);
-                    return Err(error);
+                if let Some(client) = self.admit(id)? {
+                    self.ahead.push(id);
+                    return Ok(client);
                 }
             }
+            let announced = loop {
+                let announced = self.next_announced()?;
+                let ahead = self.ahead.iter().position(|id| Some(*id) == announced);
+                match ahead {
+                    Some(index) => drop(self.ahead.swap_remove(index)),
+                    None => break announced,
+                }
+            };
+            if let Some(id) = announced
+                && let Some(client) = self.admit(id)?
+            {
+                return Ok(client);
+            }
+            self.dropped += 1;
         }
         Err(io::Error::new(
             io::ErrorKind::ConnectionAborted,

@@ -11,8 +11,9 @@
 //!   `msgsize_max` allow less than that, the queues are smaller.
 //! - Leaves behind: a killed server its key file, the rendezvous queue and the queues of clients that it
 //!   had not accepted; the next server at the same path removes them. A client killed while it
-//!   connects leaves its queues to the server, to the next client of its slot, or to the next server. Only
-//!   what a client is killed over that is just connecting while its server stops in order is lost.
+//!   connects leaves its queues to the server, to the next client of its slot, or to the next server. Nobody
+//!   finds the queues of a client that is killed while it makes them, at the moment at which its server
+//!   stops in order.
 //! - Not for: large messages, which `unix:` moves several times as fast; many clients; more than one
 //!   user; a server that forks between binding and serving, because it is known by its process id;
 //!   a peer that calls `execve(2)` with the connection open, which is not seen as long as it runs.

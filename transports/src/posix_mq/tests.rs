@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::IoSlice;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipcall_core::Settings;
 use ipcall_core::transport::{Listener as _, ReadHalf, WriteHalf};
+use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::announcement::RENDEZVOUS;
@@ -16,8 +17,10 @@ use super::claim::{Names, PRIVATE};
 use super::queue::Shape;
 use super::*;
 
-/// A private directory for one test.
-struct Scratch(PathBuf);
+mod stream;
+
+/// A private directory for one test, and its turn: all tests of a user share one quota of queues.
+struct Scratch(PathBuf, #[expect(dead_code, reason = "dropping it is its use")] Flock<File>);
 
 impl Scratch {
     fn new() -> Self {
@@ -25,8 +28,9 @@ impl Scratch {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("ipcall-posix-mq-{}-{count}", std::process::id());
         let path = std::env::temp_dir().join(name);
+        let turn = Flock::lock(File::open(std::env::temp_dir()).unwrap(), FlockArg::LockExclusive);
         DirBuilder::new().mode(0o700).create(&path).unwrap();
-        Self(path)
+        Self(path, turn.map_err(|(_, errno)| errno).unwrap())
     }
 
     fn place(&self) -> Place {
@@ -354,92 +358,11 @@ fn a_file_put_in_the_place_of_the_key_file_stays() {
 }
 
 #[test]
-fn the_umask_does_not_matter() {
-    // Of this thread's process: other tests make nothing that could be too open by it.
-    let old = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o377));
-    let queue = Queue::create("/ipcall-test-umask", End::Writing, PRIVATE);
-    nix::sys::stat::umask(old);
-    drop(queue.unwrap());
-    let queue = Queue::open("/ipcall-test-umask", End::Reading);
-    nix::mqueue::mq_unlink("/ipcall-test-umask").unwrap();
-    assert_eq!(fstat(queue.unwrap()).unwrap().st_mode & 0o7777, 0o600);
-}
-
-#[test]
 fn a_queue_too_large_for_this_machine_becomes_smaller() {
-    let name = "/ipcall-test-large";
+    let name = &*format!("/ipcall-test-{:016x}", claim::random());
     let wanted = Shape { messages: 1 << 20, size: 16 };
     let made = Queue::create(name, End::Writing, wanted);
     let _ = nix::mqueue::mq_unlink(name);
     let messages = made.unwrap().shape().unwrap().messages;
     assert!((1..1 << 20).contains(&messages), "{messages}");
-}
-
-#[test]
-fn a_message_larger_than_the_limit_is_given_in_parts() {
-    let scratch = Scratch::new();
-    let (mut server, mut client) = pair(&scratch.place());
-    let sent: Vec<u8> = (0..=255).collect();
-    assert_eq!(write(&mut *client.writer, &sent).unwrap(), 256);
-    assert_eq!(write(&mut *client.writer, b"next").unwrap(), 4);
-    let mut read = Vec::with_capacity(300);
-    for limit in [1, 100, 1, 154] {
-        assert_eq!(server.reader.try_read(&mut read, limit).unwrap(), limit);
-        assert!(!server.reader.arm());
-    }
-    assert_eq!(read, sent);
-    assert_eq!(server.reader.try_read(&mut read, 44).unwrap(), 4);
-    assert_eq!(read[256..], *b"next");
-    // It is not worth an error that nothing may be read, and it is not the end.
-    let error = server.reader.try_read(&mut read, 0).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-}
-
-#[test]
-fn after_the_end_nothing_more_comes() {
-    let scratch = Scratch::new();
-    let place = scratch.place();
-    let mut listener = bind(&place);
-    let key = KeyFile::open(&place.path).unwrap().unwrap();
-    let claim = Claim::take(key).unwrap();
-    let (up, down) = claim.make_queues().unwrap();
-    let announcement = Announcement { nonce: header(&place).nonce, id: claim.id };
-    let queue = Queue::open(&rendezvous(announcement.nonce), End::Writing).unwrap();
-    queue.send(&announcement.to_bytes()).unwrap();
-    let mut server = listener.try_accept().unwrap();
-    // A liar goes on after the end.
-    for message in [&b"hello"[..], b"", b"more"] {
-        up.send(message).unwrap();
-    }
-    assert_eq!(read(&mut *server.reader).unwrap(), b"hello");
-    for _ in 0..3 {
-        assert_eq!(read(&mut *server.reader).unwrap(), b"");
-        assert!(!server.reader.arm());
-    }
-    // One that says it has ended and has not, is believed.
-    down.mark_ended();
-    let error = std::iter::repeat_with(|| write(&mut *server.writer, b"x")).find_map(Result::err);
-    assert_eq!(error.unwrap().kind(), io::ErrorKind::BrokenPipe);
-}
-
-#[test]
-fn an_end_that_finds_the_queue_full_arrives() {
-    let scratch = Scratch::new();
-    let place = scratch.place();
-    let mut listener = bind(&place);
-    for fill in 0..=PRIVATE.messages {
-        let mut client = connect(&place).unwrap();
-        let mut server = listener.try_accept().unwrap();
-        for _ in 0..fill {
-            write(&mut *client.writer, b"x").unwrap();
-        }
-        let Transport { writer, reader: _reader, .. } = client;
-        drop(writer);
-        for _ in 0..fill {
-            assert_eq!(read(&mut *server.reader).unwrap(), b"x");
-        }
-        // As one does who believes that the last read was the last message.
-        assert!(!server.reader.arm() || is_readable(&server.reader));
-        assert_eq!(read(&mut *server.reader).unwrap(), b"");
-    }
 }
