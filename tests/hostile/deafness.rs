@@ -21,6 +21,7 @@ fn send_and_never_read(victim: &Victim, method: &str, arguments: &[u8], calls: u
             .collect();
         let written = raw.write_until_full(&some, PATIENCE);
         sent += (written / length) as u64;
+        eprintln!("    DBG {method}: chunk {} written {written}, over a frame {}", some.len(), written % length);
         if written < some.len() {
             break;
         }

@@ -81,7 +81,9 @@ impl Connection {
             let read = self.poll_read(cx);
             self.flush();
             if let Poll::Ready(end) = read {
-                return Poll::Ready(end);
+                // A client that has closed in order, but without reading its answers, has not ended in
+                // order; what is left to read may be too little for the news of it to come first.
+                return Poll::Ready(end.and_then(|()| self.inner.is_unbroken()));
             }
             if self.poll_stalled(cx).is_ready() {
                 let progress = self.inner.session.limits.progress;
@@ -90,9 +92,7 @@ impl Connection {
             if !self.inner.nudge.poll_take(cx) {
                 return Poll::Pending;
             }
-            if let Some(kind) = self.inner.session.outbox.broken() {
-                return Poll::Ready(Err((Reason::Done, ended(&kind.into()))));
-            }
+            self.inner.is_unbroken()?;
             if self.inner.shared.is_draining() {
                 let mut requests = self.inner.requests();
                 requests.drain();
@@ -302,6 +302,14 @@ impl Inner {
         let handle = self.requests().handle(id).cloned();
         if let Some(Some(handle)) = handle {
             handle.abort();
+        }
+    }
+
+    /// Whether what was answered could be written so far.
+    fn is_unbroken(&self) -> Result<(), End> {
+        match self.session.outbox.broken() {
+            Some(kind) => Err((Reason::Done, ended(&kind.into()))),
+            None => Ok(()),
         }
     }
 
