@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ipcall_core::transport::{Listener as Accept, Peer, ReadHalf, Transport, WriteHalf};
 use ipcall_core::{ErrorKind, RpcError};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{dup2_stdin, dup2_stdout, getppid};
@@ -80,8 +81,7 @@ fn take_pipes() -> Result<Transport, RpcError> {
     let [reading, writing] = [reading, writing].map(ManuallyDrop::into_inner);
     let failed = |error| RpcError::io("taking over the pipes from the client", error);
     let mut peer = Peer::default();
-    // 0 stands for a process that our pid namespace does not show.
-    peer.pid = u32::try_from(getppid().as_raw()).ok().filter(|pid| *pid != 0);
+    peer.pid = living_parent(reading.as_fd()).map_err(failed)?;
     // A pipe belongs to whoever has made it.
     peer.uid = Some(reading_status.st_uid);
     peer.gid = Some(reading_status.st_gid);
@@ -89,6 +89,16 @@ fn take_pipes() -> Result<Transport, RpcError> {
     let reader = pipe_halves::Reader::new(own(reading, &reading_status).map_err(failed)?);
     let writer = pipe_halves::Writer::new(own(writing, &writing_status).map_err(failed)?);
     Ok(Transport { reader: Box::new(reader), writer: Box::new(writer), peer })
+}
+
+/// The client, if it lives: that of a process whose parent has ended is another. 0 would stand for one that
+/// our pid namespace does not show.
+fn living_parent(reading: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    let parent = getppid();
+    // Asked afterwards: a client that has its end now had it then.
+    let mut polled = [PollFd::new(reading, PollFlags::empty())];
+    let gone = poll(&mut polled, PollTimeout::ZERO)? > 0;
+    Ok(u32::try_from(parent.as_raw()).ok().filter(|pid| *pid != 0 && !gone))
 }
 
 /// The descriptor `number`, which must be an end of a pipe for this `access`.
