@@ -18,7 +18,6 @@ mod environment;
 mod error;
 mod file;
 mod keys;
-mod units;
 
 use std::ffi::OsString;
 use std::fs;

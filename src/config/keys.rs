@@ -7,7 +7,7 @@ use ipcall_core::{RpcError, Settings, Spin};
 use ipcall_transports::suggest;
 
 use super::error::{ConfigError, Place};
-use super::units;
+use ipcall_transports::units;
 
 /// One key.
 pub(super) struct Key {

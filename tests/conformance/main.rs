@@ -124,6 +124,13 @@ mod fifo {
     tests!(files);
 }
 
+mod shm {
+    pub(super) const SCHEME: &str = "shm";
+    tests!(both_ends);
+    tests!(processes);
+    tests!(files);
+}
+
 mod unix {
     pub(super) const SCHEME: &str = "unix";
     tests!(both_ends);
@@ -142,5 +149,6 @@ mod tcp {
 fn every_registered_transport_has_its_table() {
     let registered: Vec<_> =
         ipcall_transports::schemes().iter().map(|scheme| scheme.name).collect();
-    assert_eq!(registered, [mem::SCHEME, pipe::SCHEME, fifo::SCHEME, unix::SCHEME, tcp::SCHEME]);
+    let tables = [mem::SCHEME, pipe::SCHEME, fifo::SCHEME, shm::SCHEME, unix::SCHEME, tcp::SCHEME];
+    assert_eq!(registered, tables);
 }

@@ -17,10 +17,14 @@ mod launch;
 mod mem;
 mod pipe;
 mod pipe_halves;
+mod ring;
+mod shm;
 mod stream;
 mod sys;
 mod tcp;
 mod token;
+#[doc(hidden)]
+pub mod units;
 mod unix;
 
 pub use endpoint::{Endpoint, Scheme, schemes};

@@ -14,7 +14,7 @@ pub(crate) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Splits `uri`; the error says what would be right.
-    pub(super) fn split(uri: &'a str) -> Result<Self, String> {
+    pub(crate) fn split(uri: &'a str) -> Result<Self, String> {
         if uri.trim() != uri {
             return Err("there is white space around it: remove that".to_owned());
         }

@@ -8,14 +8,14 @@ use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
 use crate::launch::Launch;
-use crate::{fifo, mem, pipe, suggest, tcp, unix};
+use crate::{fifo, mem, pipe, shm, suggest, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 5] = [
+static SCHEMES: [Scheme; 6] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -48,6 +48,17 @@ static SCHEMES: [Scheme; 5] = [
         repeatable: &[],
         parse: |parts, _| fifo::parse(parts).map(Kind::Fifo).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(fifo::fresh(directory, name)),
+    },
+    Scheme {
+        name: "shm",
+        summary: "rings in shared memory: no system call between busy processes",
+        example: "shm:/run/user/1000/wordcount/socket",
+        in_process: false,
+        starts_server: false,
+        keys: &["ring"],
+        repeatable: &[],
+        parse: |parts, _| shm::parse(parts).map(Kind::Shm).map_err(RpcError::invalid_endpoint),
+        write_fresh: |directory, name| Ok(shm::fresh(directory, name)),
     },
     Scheme {
         name: "unix",

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 
-use ipcall_core::transport::{Listener as Accept, Transport};
+use ipcall_core::transport::{Listener as Accept, Peer, Transport};
 use ipcall_core::{ErrorKind, RpcError, Settings};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -62,12 +62,20 @@ impl Listener {
     }
 }
 
-impl Accept for Listener {
-    fn try_accept(&mut self) -> io::Result<Transport> {
+impl Listener {
+    /// Takes the next client's socket, with what the kernel says about the client.
+    pub(crate) fn accept_socket(&self) -> io::Result<(OwnedFd, Peer)> {
         let (client, _) = self.socket.accept()?;
         client.set_nonblocking(true)?;
         let credentials = super::credentials(&client)?;
-        super::transport(client.into(), credentials)
+        Ok((client.into(), super::peer(credentials)))
+    }
+}
+
+impl Accept for Listener {
+    fn try_accept(&mut self) -> io::Result<Transport> {
+        let (client, peer) = self.accept_socket()?;
+        super::transport(client, peer)
     }
 }
 

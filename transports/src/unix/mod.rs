@@ -94,6 +94,15 @@ pub(crate) fn fresh(directory: &Path, name: &str) -> String {
 
 /// Connects, which for a Unix socket either succeeds or fails at once.
 pub(crate) fn connect(address: &Address, settings: &Settings) -> Result<Transport, RpcError> {
+    let (socket, server) = connect_socket(address, settings)?;
+    transport(socket, server).map_err(|e| RpcError::io("duplicating a socket's descriptor", e))
+}
+
+/// A socket that is connected to a server that may be trusted.
+pub(crate) fn connect_socket(
+    address: &Address,
+    settings: &Settings,
+) -> Result<(OwnedFd, Peer), RpcError> {
     let socket = match dial(address) {
         Ok(socket) => socket,
         Err(Failed::Socket(errno)) => return Err(RpcError::io("making a socket", errno.into())),
@@ -112,7 +121,7 @@ pub(crate) fn connect(address: &Address, settings: &Settings) -> Result<Transpor
             ),
         }));
     }
-    transport(socket, server).map_err(|e| RpcError::io("duplicating a socket's descriptor", e))
+    Ok((socket, peer(server)))
 }
 
 enum Failed {
@@ -156,16 +165,20 @@ fn credentials(socket: &impl AsFd) -> nix::Result<UnixCredentials> {
     getsockopt(socket, PeerCredentials)
 }
 
-fn transport(socket: OwnedFd, other: UnixCredentials) -> std::io::Result<Transport> {
+fn transport(socket: OwnedFd, peer: Peer) -> std::io::Result<Transport> {
+    setsockopt(&socket, SndBuf, &SEND_BUFFER)?;
+    let (reader, writer) = stream::halves(socket, Reset::IsTheEnd, None)?;
+    Ok(Transport { reader, writer, peer })
+}
+
+fn peer(other: UnixCredentials) -> Peer {
     let mut peer = Peer::default();
     // 0 stands for a process that our pid namespace does not show.
     peer.pid = u32::try_from(other.pid()).ok().filter(|pid| *pid != 0);
     peer.uid = Some(other.uid());
     peer.gid = Some(other.gid());
     peer.known_by = "SO_PEERCRED";
-    setsockopt(&socket, SndBuf, &SEND_BUFFER)?;
-    let (reader, writer) = stream::halves(socket, Reset::IsTheEnd, None)?;
-    Ok(Transport { reader, writer, peer })
+    peer
 }
 
 fn list(uids: &[u32]) -> String {

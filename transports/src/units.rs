@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ipcall_transports::suggest;
+use crate::suggest;
 
 /// Units in nanoseconds.
 const TIMES: [(&str, u64); 7] = [
@@ -28,7 +28,10 @@ const SIZES: [(&str, u64); 8] = [
 ];
 
 /// `5s`, `100ms`, `1.5s`: nanoseconds in the end, so that nothing is rounded but what is smaller.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What would be right.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text)?;
     if unit.is_empty() {
         return Err("a unit is missing: write for example \"5s\", \"100ms\" or \"20us\"".to_owned());
@@ -38,7 +41,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `64MiB`, `1GB`, `4096`: a whole number of bytes.
-pub(super) fn size(text: &str) -> Result<usize, String> {
+///
+/// # Errors
+/// What would be right.
+pub fn size(text: &str) -> Result<usize, String> {
     let (number, unit) = split(text)?;
     let scale =
         if unit.is_empty() { 1 } else { find(unit, &SIZES, "B, KB, MB, GB, KiB, MiB and GiB")? };

@@ -1,0 +1,128 @@
+//! The end of a ring that reads.
+
+use super::{Bell, Corrupt, Memory, Order, Sleep, Word};
+
+/// Reads out of the other side's memory.
+#[derive(Debug)]
+pub(crate) struct Consumer<M> {
+    own: M,
+    peer: M,
+    /// Bytes; a power of two.
+    capacity: u64,
+    /// Bytes read.
+    head: u64,
+    /// Bytes written by the other side when last looked at. Invariant: `head <= tail <= head + capacity`.
+    tail: u64,
+    sleep: Sleep,
+    bell: Bell,
+}
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// So many bytes, more than none.
+    Bytes(usize),
+    /// None are there.
+    Nothing,
+    /// None will come any more.
+    End,
+}
+
+impl<M: Memory> Consumer<M> {
+    /// For memory that is all zero.
+    ///
+    /// # Panics
+    /// When the capacity is not a power of two.
+    pub(crate) fn new(own: M, peer: M, capacity: usize) -> Self {
+        assert!(capacity.is_power_of_two(), "a ring of {capacity} bytes");
+        Self {
+            own,
+            peer,
+            capacity: capacity as u64,
+            head: 0,
+            tail: 0,
+            sleep: Sleep::new(Word::ReaderSleeps),
+            bell: Bell::new(Word::WriterSleeps),
+        }
+    }
+
+    /// Appends at most `limit` bytes to `buffer`, within its capacity.
+    ///
+    /// # Errors
+    /// When the other side's index is impossible.
+    #[inline]
+    pub(crate) fn read(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<Read, Corrupt> {
+        self.sleep.disarm(&self.own);
+        if self.head == self.tail {
+            self.look()?;
+            if self.head == self.tail {
+                let over = self.is_over()?;
+                // Something may have come with the end.
+                if self.head == self.tail {
+                    return Ok(if over { Read::End } else { Read::Nothing });
+                }
+            }
+        }
+        let count = limit.min((self.tail - self.head) as usize);
+        let at = (self.head & (self.capacity - 1)) as usize;
+        let first = count.min(self.capacity as usize - at);
+        self.peer.copy_out(at, first, buffer);
+        if count > first {
+            self.peer.copy_out(0, count - first, buffer);
+        }
+        self.head += count as u64;
+        // SYNC(consumed): the bytes are copied out before their room is given back.
+        self.own.store(Word::Head, self.head, Order::Synchronizing);
+        Ok(Read::Bytes(count))
+    }
+
+    /// Whether the writer's bell has to be rung; to be asked after each read that read something.
+    #[inline]
+    pub(crate) fn must_ring(&mut self) -> bool {
+        self.bell.is_due(&self.own, &self.peer)
+    }
+
+    /// Says that this side is about to sleep until there is something to read; `false` if there is, or if
+    /// nothing will come any more.
+    ///
+    /// # Errors
+    /// When the other side's index is impossible.
+    pub(crate) fn arm(&mut self) -> Result<bool, Corrupt> {
+        self.sleep.arm(&self.own);
+        self.look()?;
+        let over = self.is_over()?;
+        let nothing = self.head == self.tail && !over;
+        if !nothing {
+            self.sleep.disarm(&self.own);
+        }
+        Ok(nothing)
+    }
+
+    /// Says that nothing more will be read. The writer's bell is to be rung then.
+    pub(crate) fn close(&mut self) {
+        self.own.store(Word::Deaf, 1, Order::Relaxed);
+    }
+
+    /// Whether the other side will write nothing more than is known now.
+    fn is_over(&mut self) -> Result<bool, Corrupt> {
+        // SYNC(closed): what was written before is seen after it.
+        let over = self.peer.load(Word::Closed, Order::Synchronizing) != 0;
+        if over {
+            self.look()?;
+        }
+        Ok(over)
+    }
+
+    /// Looks how far the other side has written.
+    #[inline]
+    fn look(&mut self) -> Result<(), Corrupt> {
+        // SYNC(published): the bytes up to there are there.
+        let value = self.peer.load(Word::Tail, Order::Synchronizing);
+        let (least, most) = (self.tail, self.head + self.capacity);
+        if !(least..=most).contains(&value) {
+            return Err(Corrupt { word: Word::Tail, value, least, most });
+        }
+        self.tail = value;
+        Ok(())
+    }
+}

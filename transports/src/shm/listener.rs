@@ -1,0 +1,182 @@
+//! The server's side: clients that have connected, and those that have offered their bells as well.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ipcall_core::transport::{Listener as Accept, Peer, Transport};
+use ipcall_core::{RpcError, Settings};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+use super::halves::{Bell, Reader, Writer};
+use super::joining::{MAGIC, RingReader, RingWriter, WELCOME, send};
+use super::{Address, BUDGET, memory};
+use crate::ring::{Consumer, Producer};
+use crate::sys::{Region, ThisProcess, recv_with_descriptors};
+use crate::unix;
+
+/// Clients that have connected and not yet offered their bells, which they do at once. One more pushes the
+/// oldest out.
+const SILENT: usize = 128;
+
+/// Accepts the clients of one socket. Dropping it removes the socket's file, if it is still ours.
+pub(crate) struct Listener {
+    socket: unix::Listener,
+    /// Holds the socket and the silent clients.
+    epoll: Epoll,
+    silent: VecDeque<(OwnedFd, Peer)>,
+    /// Bytes of a ring.
+    ring: usize,
+    /// Bytes that the connections have.
+    used: Arc<AtomicUsize>,
+}
+
+/// A connection's share of the budget.
+struct Share {
+    used: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Listener {
+    /// Takes the path and listens at it.
+    pub(crate) fn bind(address: &Address, settings: &Settings) -> Result<Self, RpcError> {
+        let socket = unix::Listener::bind(&address.socket, settings)?;
+        let failed = |error: nix::Error| RpcError::io("watching for clients", error.into());
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
+        epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0)).map_err(failed)?;
+        Ok(Self {
+            socket,
+            epoll,
+            silent: VecDeque::new(),
+            ring: address.ring,
+            used: Arc::new(AtomicUsize::new(0)),
+        })
+    }
+
+    /// Takes in who has connected.
+    fn take_in(&mut self) -> io::Result<()> {
+        loop {
+            let (socket, peer) = match self.socket.accept_socket() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                accepted => accepted?,
+            };
+            self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+            if self.silent.len() == SILENT {
+                self.silent.pop_front();
+            }
+            self.silent.push_back((socket, peer));
+        }
+    }
+
+    /// The next client that has offered its bells, with them.
+    fn next(&mut self) -> io::Result<(OwnedFd, Peer, Vec<OwnedFd>)> {
+        let mut index = 0;
+        while let Some((socket, _)) = self.silent.get(index) {
+            let mut hello = [0; MAGIC.len()];
+            let received = recv_with_descriptors(socket.as_fd(), &mut hello);
+            if matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                index += 1;
+                continue;
+            }
+            let Some((socket, peer)) = self.silent.remove(index) else { break };
+            match received {
+                // Whoever has gone again is not worth a word.
+                Ok((0, _)) => {}
+                Ok((_, bells)) if hello == MAGIC && bells.len() == 2 => {
+                    return Ok((socket, peer, bells));
+                }
+                Ok(_) | Err(_) => {
+                    let text = "a client that does not speak this version of shm";
+                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
+                }
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Makes the memory of a connection, and tells the client.
+    fn welcome(
+        &self,
+        socket: &OwnedFd,
+        bells: Vec<OwnedFd>,
+    ) -> io::Result<(RingReader, RingWriter)> {
+        let [read_bell, write_bell] = <[OwnedFd; 2]>::try_from(bells)
+            .map(|bells| bells.map(Bell::new))
+            .map_err(|_| io::ErrorKind::InvalidData)?;
+        let process = ThisProcess::current()?;
+        let Some(share) = Share::take(&self.used, memory::cost(self.ring)) else {
+            say(socket, 0, &[])?;
+            read_bell.ring()?;
+            write_bell.ring()?;
+            let text = format!(
+                "no shared memory left for a client: all connections together may have {BUDGET} bytes"
+            );
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
+        };
+        let share = Arc::new(share);
+        let (ours, theirs) = (memory::make(self.ring)?, memory::make(self.ring)?);
+        let own = Region::map(&ours, self.ring, true)?;
+        let peer = Region::map(&theirs, self.ring, false)?;
+        memory::seal(&ours, true)?;
+        memory::seal(&theirs, false)?;
+        say(socket, self.ring, &[ours.as_raw_fd(), theirs.as_raw_fd()])?;
+        // It may be asleep already, on either.
+        read_bell.ring()?;
+        write_bell.ring()?;
+        let reader = Reader::new(Consumer::new(own.clone(), peer.clone(), self.ring), process);
+        let writer = Writer::new(Producer::new(own, peer, self.ring), process);
+        let reader = RingReader::new(reader, read_bell).with_lease(Arc::clone(&share) as _);
+        let writer = RingWriter::new(writer, write_bell).with_lease(share);
+        Ok((reader, writer))
+    }
+}
+
+/// What goes wrong with one client, which may have gone again, is nothing to the others.
+fn of_this_client(error: io::Error) -> io::Error {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    if matches!(errno, Some(Errno::EMFILE | Errno::ENFILE)) {
+        return error;
+    }
+    // No memory, a bell that is none, nobody there any more.
+    io::Error::new(io::ErrorKind::ConnectionAborted, error)
+}
+
+fn say(socket: &OwnedFd, capacity: usize, descriptors: &[i32]) -> io::Result<()> {
+    let mut bytes = [0; WELCOME];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..16].copy_from_slice(&(capacity as u64).to_le_bytes());
+    bytes[16..].copy_from_slice(&(BUDGET as u64).to_le_bytes());
+    send(socket.as_fd(), &bytes, descriptors)
+}
+
+impl Accept for Listener {
+    fn try_accept(&mut self) -> io::Result<Transport> {
+        self.take_in()?;
+        let (socket, peer, bells) = self.next()?;
+        let (reader, writer) = self.welcome(&socket, bells).map_err(of_this_client)?;
+        Ok(Transport { reader: Box::new(reader), writer: Box::new(writer), peer })
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+}
+
+impl Share {
+    fn take(used: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= BUDGET);
+        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(Self { used: Arc::clone(used), bytes })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

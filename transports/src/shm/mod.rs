@@ -1,0 +1,107 @@
+//! `shm:/absolute/path`: a byte ring in shared memory each way, agreed over a Unix socket in a private
+//! directory. A call between two busy processes takes no system call.
+//!
+//! ```text
+//!  client                                         server
+//!    connects, as for unix:                        accepts
+//!    2 bells: socket pairs        -- Hello -->     keeps its end of each
+//!    maps its own memory to       <-- Welcome --   2 memories: sealed memfds, reserved in full
+//!    write, the server's to read                   maps its own to write, the client's to read
+//!    both close the connected socket
+//! ```
+//!
+//! Each side writes one memory only: its ring, how far it has written and read, and whether it sleeps; see
+//! [`ring`](crate::ring). A bell belongs to one direction, the reader has one end of it and the writer the
+//! other. Who sleeps does so on its end; who has published something for a sleeper sends it a byte, and the
+//! death of a process ends all its bells.
+//!
+//! - System calls: those of `unix:` to connect, and `socketpair(2)`, `memfd_create(2)`, `posix_fallocate(3)`,
+//!   `fcntl(2)` for seals, `mmap(2)`, `sendmsg(2)` and `recvmsg(2)` with descriptors; afterwards `send(2)` to
+//!   a sleeper and `recv(2)` after a sleep, nothing else.
+//! - Limits: `ring` bytes each way (`?ring=1MiB`; a power of two, 4 KiB to 1 GiB, 256 KiB by default; the
+//!   server's counts) and 4 KiB beside them; all connections of a server together at most 1 GiB
+//!   ([`BUDGET`]); 128 clients that have connected and not yet said anything.
+//! - Leaves behind: nothing but what `unix:` does. Memory and bells have no names, and go with the
+//!   processes.
+//! - Not for: a child that was forked with a connection, which gets an error; other machines. A forked child that
+//!   goes on without exec keeps the bells of its parent open, so that the parent's death is not seen
+//!   until the child's.
+//!
+//! Trust: who may connect is decided as for `unix:`. The memory is sealed against changes of its size before the
+//! peer gets it, and a client verifies that before mapping it, so that no access can fail; the space is
+//! reserved, so that none is missing. A peer that writes nonsense ends the connection with an error, and
+//! can do no more than it could by sending nonsense.
+
+mod halves;
+mod joining;
+mod listener;
+mod memory;
+
+use std::io;
+use std::path::Path;
+
+use ipcall_core::transport::Transport;
+use ipcall_core::{ErrorKind, RpcError, Settings};
+
+pub(crate) use listener::Listener;
+
+use crate::endpoint::Parts;
+use crate::{units, unix};
+
+/// Bytes of a ring, unless the endpoint says otherwise.
+const RING: usize = 256 << 10;
+/// The smallest and the largest ring, in bytes.
+const SMALLEST: usize = 4 << 10;
+const LARGEST: usize = 1 << 30;
+
+/// Bytes of shared memory that all connections of one listener may have.
+pub(crate) const BUDGET: usize = 1 << 30;
+
+/// Where the socket lies, and how large a server's rings are.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    socket: unix::Address,
+    /// Bytes.
+    ring: usize,
+}
+
+/// Understands a path and the size of a ring.
+pub(crate) fn parse(parts: &Parts<'_>) -> Result<Address, String> {
+    let socket = unix::parse(parts)?;
+    let ring = match parts.value("ring")? {
+        None => RING,
+        Some(text) => parse_ring(text)?,
+    };
+    Ok(Address { socket, ring })
+}
+
+fn parse_ring(text: &str) -> Result<usize, String> {
+    let wanted = "write a power of two from 4KiB to 1GiB, for example ring=1MiB";
+    let bytes = units::size(text).map_err(|error| format!("ring={text}: {error}: {wanted}"))?;
+    if !bytes.is_power_of_two() || !(SMALLEST..=LARGEST).contains(&bytes) {
+        return Err(format!("ring={text} is {bytes} bytes: {wanted}"));
+    }
+    Ok(bytes)
+}
+
+/// An endpoint called `name` in `directory`.
+pub(crate) fn fresh(directory: &Path, name: &str) -> String {
+    unix::fresh(directory, name).replacen("unix:", "shm:", 1)
+}
+
+/// Connects, or starts to: the rings are there when the server has accepted.
+pub(crate) fn connect(address: &Address, settings: &Settings) -> Result<Transport, RpcError> {
+    let (socket, peer) = unix::connect_socket(&address.socket, settings)?;
+    let (reader, writer) = joining::join(socket).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+            let detail = "the server has just ended, without accepting".to_owned();
+            RpcError::not_executed(ErrorKind::ServerAbsent { detail })
+        }
+        _ => RpcError::io("offering bells for shared memory to the server", error),
+    })?;
+    Ok(Transport { reader, writer, peer })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests;
