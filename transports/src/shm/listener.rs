@@ -34,6 +34,15 @@ pub(crate) struct Listener {
     used: Arc<AtomicUsize>,
 }
 
+/// What a client has said.
+enum Offer {
+    Bells(Vec<OwnedFd>),
+    Silence,
+    /// Whoever has gone again is not worth a word.
+    Gone,
+    Nonsense,
+}
+
 /// A connection's share of the budget.
 struct Share {
     used: Arc<AtomicUsize>,
@@ -56,45 +65,47 @@ impl Listener {
         })
     }
 
-    /// Takes in who has connected.
-    fn take_in(&mut self) -> io::Result<()> {
+    /// The next client that has offered its bells, with them: of those that have just connected, as most
+    /// have by then, or of the silent ones. Not more are taken in than are needed, so that descriptors that
+    /// run out are not those of clients that nobody serves.
+    fn next(&mut self) -> io::Result<(OwnedFd, Peer, Vec<OwnedFd>)> {
         loop {
             let (socket, peer) = match self.socket.accept_socket() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 accepted => accepted?,
             };
-            self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-            if self.silent.len() == SILENT {
-                self.silent.pop_front();
+            match offer(&socket) {
+                Offer::Bells(bells) => return Ok((socket, peer, bells)),
+                Offer::Silence => self.wait_for(socket, peer)?,
+                Offer::Gone => {}
+                Offer::Nonsense => return Err(nonsense()),
             }
-            self.silent.push_back((socket, peer));
         }
-    }
-
-    /// The next client that has offered its bells, with them.
-    fn next(&mut self) -> io::Result<(OwnedFd, Peer, Vec<OwnedFd>)> {
         let mut index = 0;
         while let Some((socket, _)) = self.silent.get(index) {
-            let mut hello = [0; MAGIC.len()];
-            let received = recv_with_descriptors(socket.as_fd(), &mut hello);
-            if matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            let offer = offer(socket);
+            if matches!(offer, Offer::Silence) {
                 index += 1;
                 continue;
             }
             let Some((socket, peer)) = self.silent.remove(index) else { break };
-            match received {
-                // Whoever has gone again is not worth a word.
-                Ok((0, _)) => {}
-                Ok((_, bells)) if hello == MAGIC && bells.len() == 2 => {
-                    return Ok((socket, peer, bells));
-                }
-                Ok(_) | Err(_) => {
-                    let text = "a client that does not speak this version of shm";
-                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
-                }
+            match offer {
+                Offer::Bells(bells) => return Ok((socket, peer, bells)),
+                Offer::Nonsense => return Err(nonsense()),
+                Offer::Silence | Offer::Gone => {}
             }
         }
         Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Remembers a client that has said nothing yet.
+    fn wait_for(&mut self, socket: OwnedFd, peer: Peer) -> io::Result<()> {
+        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        if self.silent.len() == SILENT {
+            self.silent.pop_front();
+        }
+        self.silent.push_back((socket, peer));
+        Ok(())
     }
 
     /// Makes the memory of a connection, and tells the client.
@@ -134,6 +145,21 @@ impl Listener {
     }
 }
 
+fn offer(socket: &OwnedFd) -> Offer {
+    let mut hello = [0; MAGIC.len()];
+    match recv_with_descriptors(socket.as_fd(), &mut hello) {
+        Ok((0, _)) => Offer::Gone,
+        Ok((_, bells)) if hello == MAGIC && bells.len() == 2 => Offer::Bells(bells),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Offer::Silence,
+        Ok(_) | Err(_) => Offer::Nonsense,
+    }
+}
+
+fn nonsense() -> io::Error {
+    let text = "a client that does not speak this version of shm, or no descriptors left for it";
+    io::Error::new(io::ErrorKind::ConnectionAborted, text)
+}
+
 /// What goes wrong with one client, which may have gone again, is nothing to the others.
 fn of_this_client(error: io::Error) -> io::Error {
     let errno = error.raw_os_error().map(Errno::from_raw);
@@ -154,7 +180,6 @@ fn say(socket: &OwnedFd, capacity: usize, descriptors: &[i32]) -> io::Result<()>
 
 impl Accept for Listener {
     fn try_accept(&mut self) -> io::Result<Transport> {
-        self.take_in()?;
         let (socket, peer, bells) = self.next()?;
         let (reader, writer) = self.welcome(&socket, bells).map_err(of_this_client)?;
         Ok(Transport { reader: Box::new(reader), writer: Box::new(writer), peer })
