@@ -14,11 +14,18 @@ pub(crate) struct Subject {
     scratch: Scratch,
 }
 
+/// Names the transports to test, separated by commas, where all of them take too long: for work on one.
+const ONLY: &str = "IPCALL_TEST_SCHEMES";
+
 /// Runs `test` over every transport that this platform offers, each under a watchdog. A transport that
 /// is registered later appears here by that alone.
 pub(crate) fn over_every_scheme(test: impl Fn(&Subject)) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    for scheme in schemes().iter().filter(|scheme| scheme.is_available()) {
+    let only = std::env::var(ONLY).ok();
+    let is_wanted = |scheme: &&Scheme| {
+        only.as_ref().is_none_or(|only| only.split(',').any(|name| name == scheme.name))
+    };
+    for scheme in schemes().iter().filter(|scheme| scheme.is_available()).filter(is_wanted) {
         let _watchdog = Watchdog::new(format!("{name} over {}", scheme.name));
         // Shown if the test fails.
         println!("over {}:", scheme.name);

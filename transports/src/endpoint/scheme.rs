@@ -26,6 +26,7 @@ static SCHEMES: [Scheme; 6] = [
         repeatable: &[],
         parse: |parts, _| mem::parse(parts).map(Kind::Mem).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(mem::fresh(directory, name)),
+        is_there: || true,
     },
     Scheme {
         name: "pipe",
@@ -37,6 +38,7 @@ static SCHEMES: [Scheme; 6] = [
         repeatable: pipe::REPEATABLE,
         parse: |parts, _| pipe::parse(parts).map(Kind::Pipe).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(pipe::fresh(directory, name)),
+        is_there: || true,
     },
     Scheme {
         name: "fifo",
@@ -48,6 +50,7 @@ static SCHEMES: [Scheme; 6] = [
         repeatable: &[],
         parse: |parts, _| fifo::parse(parts).map(Kind::Fifo).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(fifo::fresh(directory, name)),
+        is_there: || true,
     },
     Scheme {
         name: "shm",
@@ -59,6 +62,7 @@ static SCHEMES: [Scheme; 6] = [
         repeatable: &[],
         parse: |parts, _| shm::parse(parts).map(Kind::Shm).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(shm::fresh(directory, name)),
+        is_there: || true,
     },
     Scheme {
         name: "unix",
@@ -70,6 +74,7 @@ static SCHEMES: [Scheme; 6] = [
         repeatable: &[],
         parse: |parts, _| unix::parse(parts).map(Kind::Unix).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(unix::fresh(directory, name)),
+        is_there: || true,
     },
     Scheme {
         name: "tcp",
@@ -81,6 +86,7 @@ static SCHEMES: [Scheme; 6] = [
         repeatable: &[],
         parse: |parts, settings| tcp::parse(parts, settings).map(Kind::Tcp),
         write_fresh: |_, _| tcp::fresh(),
+        is_there: || true,
     },
 ];
 
@@ -103,6 +109,7 @@ pub struct Scheme {
     pub(super) repeatable: &'static [&'static str],
     pub(super) parse: fn(&Parts<'_>, &mut Settings) -> Result<Kind, RpcError>,
     write_fresh: fn(&Path, &str) -> io::Result<String>,
+    is_there: fn() -> bool,
 }
 
 impl Scheme {
@@ -143,10 +150,9 @@ impl Scheme {
         Ok((endpoint, Some(launch)))
     }
 
-    /// Whether this platform offers it.
+    /// Whether this platform offers it: a kernel can be built, or a sandbox made, without it.
     pub fn is_available(&self) -> bool {
-        // All that is registered so far exists wherever this compiles.
-        true
+        (self.is_there)()
     }
 }
 
