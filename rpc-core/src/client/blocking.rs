@@ -375,8 +375,8 @@ impl<'a> Turn<'a> {
             }
             taken = taken.or(absorbed.own);
             self.wakers.drain(..).for_each(Waker::wake);
+            source.note_progress();
             if !more {
-                source.note_progress();
                 break;
             }
         }
