@@ -13,6 +13,7 @@ mod encoder;
 mod fault;
 mod received;
 mod tail;
+mod varint;
 
 use serde::{Deserialize, Serialize};
 

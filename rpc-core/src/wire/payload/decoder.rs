@@ -1,6 +1,6 @@
 //! The bounded decoder: a serde `Deserializer` that charges a budget as it goes.
 //!
-//! Scalars are read by postcard. Lengths and containers pass through here, and each is paid for
+//! Scalars are read by postcard, integers in its format. Lengths and containers pass through here, and each is paid for
 //! before anything is allocated or entered: an element count against what the payload can hold,
 //! memory against the limit, one level of depth per container.
 //! A budget that ran out stays empty, so that a type which swallows the error gets no further.
@@ -11,7 +11,7 @@ use serde::de::{self, Deserialize, Visitor};
 
 use super::access::{Elements, Fields};
 use super::fault::{self, Fault};
-use super::{DecodeError, DecodeLimits, FREE_ELEMENTS};
+use super::{DecodeError, DecodeLimits, FREE_ELEMENTS, varint};
 
 /// The bytes not yet read, and what may still be spent on them.
 pub(super) struct Decoder<'de> {
@@ -59,16 +59,42 @@ impl<'de> Decoder<'de> {
         Ok(value)
     }
 
-    /// Reads an unsigned integer; most lengths and variant numbers take one byte.
+    /// Reads an unsigned integer.
     #[inline]
-    pub(super) fn read_unsigned<T: Deserialize<'de> + From<u8>>(&mut self) -> Result<T, Fault> {
-        match *self.rest {
-            [byte @ ..0x80, ref rest @ ..] => {
-                self.rest = rest;
-                Ok(T::from(byte))
-            }
-            _ => self.read(),
+    pub(super) fn read_unsigned<T>(&mut self) -> Result<T, Fault>
+    where
+        T: Deserialize<'de> + TryFrom<u64>,
+    {
+        if let Some((value, count)) = varint::decode(self.rest, varint::longest::<T>())
+            && let Ok(value) = T::try_from(value)
+        {
+            self.rest = &self.rest[count..];
+            return Ok(value);
         }
+        // What is wrong is postcard's to say.
+        self.read()
+    }
+
+    /// Reads a signed integer.
+    #[inline]
+    fn read_signed<T>(&mut self) -> Result<T, Fault>
+    where
+        T: Deserialize<'de> + TryFrom<i64>,
+    {
+        if let Some((value, count)) = varint::decode(self.rest, varint::longest::<T>())
+            && let Ok(value) = T::try_from(varint::unfold(value))
+        {
+            self.rest = &self.rest[count..];
+            return Ok(value);
+        }
+        self.read()
+    }
+
+    #[inline]
+    fn read_byte(&mut self) -> Result<u8, Fault> {
+        let (byte, rest) = self.rest.split_first().ok_or_else(fault::truncated)?;
+        self.rest = rest;
+        Ok(*byte)
     }
 
     /// Reads a length and that many bytes, which stay where they are.
@@ -181,15 +207,15 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
     scalars! {
         deserialize_bool read visit_bool;
         deserialize_i8 read visit_i8;
-        deserialize_i16 read visit_i16;
-        deserialize_i32 read visit_i32;
-        deserialize_i64 read visit_i64;
+        deserialize_i16 read_signed visit_i16;
+        deserialize_i32 read_signed visit_i32;
+        deserialize_i64 read_signed visit_i64;
         deserialize_i128 read visit_i128;
-        deserialize_u8 read visit_u8;
+        deserialize_u8 read_byte visit_u8;
         deserialize_u16 read_unsigned visit_u16;
         deserialize_u32 read_unsigned visit_u32;
         deserialize_u64 read_unsigned visit_u64;
-        deserialize_u128 read_unsigned visit_u128;
+        deserialize_u128 read visit_u128;
         deserialize_f32 read visit_f32;
         deserialize_f64 read visit_f64;
         deserialize_char read_char visit_char;
@@ -219,7 +245,7 @@ impl<'de> de::Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.read::<u8>()? {
+        match self.read_byte()? {
             0 => visitor.visit_none(),
             1 => self.nest(|decoder| visitor.visit_some(decoder)),
             tag => Err(fault::invalid_option(tag)),

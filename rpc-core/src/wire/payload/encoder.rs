@@ -1,14 +1,14 @@
 //! The bounded encoder: a serde `Serializer` that stops storing at the limit and only counts.
 //!
-//! Scalars and strings are written by postcard, into a sink that holds the limit. The containers
-//! are walked here, for two reasons: postcard drops the message of an error that a `Serialize`
+//! Scalars and strings are written by postcard, into a sink that holds the limit, and integers in its
+//! format. The containers are walked here, for two reasons: postcard drops the message of an error that a `Serialize`
 //! gives, and it takes a struct with a field left out, whose reader would misread what follows.
 
 use std::fmt;
 
 use serde::ser::{self, Serialize};
 
-use super::EncodeError;
+use super::{EncodeError, varint};
 use crate::wire::scratch;
 
 /// Writes one value behind what a buffer already holds.
@@ -38,23 +38,30 @@ impl<'a> Encoder<'a> {
     }
 
     #[inline]
+    fn write_byte(&mut self, byte: u8) {
+        self.postcard.output.push(byte);
+    }
+
+    /// Writes an integer as postcard does.
+    #[inline]
+    fn write_unsigned(&mut self, value: u64) {
+        let (bytes, count) = varint::encode(value);
+        self.postcard.output.push_some(&bytes, count);
+    }
+
+    #[inline]
     fn write_length(&mut self, length: Option<usize>) -> Result<&mut Self, Fault> {
         let length = length.ok_or_else(unknown_length)?;
-        self.write(&length)?;
+        self.write_unsigned(length as u64);
         Ok(self)
     }
 
     #[inline]
-    fn write_variant(&mut self, number: u32) -> Result<&mut Self, Fault> {
-        self.write(&number)?;
-        Ok(self)
+    fn write_variant(&mut self, number: u32) -> &mut Self {
+        self.write_unsigned(number.into());
+        self
     }
 }
-
-/// The longest run, in bytes, that is stored byte by byte.
-///
-/// postcard hands over integers as short runs, for which a call to `memcpy` takes longer.
-const SHORT: usize = 10;
 
 /// Where the bytes go: into `out` while it is no longer than `end`, and into nothing after that.
 struct Sink<'a> {
@@ -67,35 +74,69 @@ struct Sink<'a> {
     dropped: usize,
 }
 
-impl postcard::ser_flavors::Flavor for Sink<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+impl Sink<'_> {
+    #[inline]
+    fn push(&mut self, byte: u8) {
         if self.out.len() < self.end {
             self.out.push(byte);
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
-        Ok(())
     }
 
-    #[inline(always)]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+    /// Adds the first `count` bytes. All of them are stored where there is room, and some taken away again,
+    /// which is faster than to copy a number that the compiler does not know.
+    #[inline]
+    fn push_some<const N: usize>(&mut self, bytes: &[u8; N], count: usize) {
+        let length = self.out.len();
+        if N <= self.end - length {
+            self.out.extend_from_slice(bytes);
+            self.out.truncate(length + count);
+        } else {
+            self.extend(&bytes[..count]);
+        }
+    }
+
+    #[inline]
+    fn extend(&mut self, bytes: &[u8]) {
         if bytes.len() > self.end - self.out.len() {
             self.dropped = self.dropped.saturating_add(bytes.len());
-        } else if bytes.len() <= SHORT {
-            bytes.iter().for_each(|&byte| self.out.push(byte));
         } else {
             scratch::reserve(self.out, bytes.len());
             self.out.extend_from_slice(bytes);
         }
+    }
+}
+
+impl postcard::ser_flavors::Flavor for Sink<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.extend(bytes);
         Ok(())
     }
 
     fn finalize(self) -> postcard::Result<()> {
         Ok(())
     }
+}
+
+/// Integers of which most are small, signed ones folded so that small negative ones are, too.
+macro_rules! integers {
+    ($($method:ident $type:ty, |$value:ident| $unsigned:expr;)*) => {$(
+        #[inline]
+        fn $method(self, $value: $type) -> Result<(), Fault> {
+            self.write_unsigned($unsigned);
+            Ok(())
+        }
+    )*};
 }
 
 /// Forwards scalars to postcard.
@@ -119,17 +160,20 @@ impl ser::Serializer for &mut Encoder<'_> {
     type SerializeStruct = Self;
     type SerializeStructVariant = Self;
 
+    integers! {
+        serialize_u16 u16, |value| value.into();
+        serialize_u32 u32, |value| value.into();
+        serialize_u64 u64, |value| value;
+        serialize_i16 i16, |value| varint::fold(value.into());
+        serialize_i32 i32, |value| varint::fold(value.into());
+        serialize_i64 i64, |value| varint::fold(value);
+    }
+
     scalars! {
         serialize_bool bool;
         serialize_i8 i8;
-        serialize_i16 i16;
-        serialize_i32 i32;
-        serialize_i64 i64;
         serialize_i128 i128;
         serialize_u8 u8;
-        serialize_u16 u16;
-        serialize_u32 u32;
-        serialize_u64 u64;
         serialize_u128 u128;
         serialize_f32 f32;
         serialize_f64 f64;
@@ -153,12 +197,13 @@ impl ser::Serializer for &mut Encoder<'_> {
 
     #[inline]
     fn serialize_none(self) -> Result<(), Fault> {
-        self.write(&0u8)
+        self.write_byte(0);
+        Ok(())
     }
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
-        self.write(&1u8)?;
+        self.write_byte(1);
         value.serialize(self)
     }
 
@@ -188,7 +233,8 @@ impl ser::Serializer for &mut Encoder<'_> {
         number: u32,
         _variant: &'static str,
     ) -> Result<(), Fault> {
-        self.write(&number)
+        self.write_variant(number);
+        Ok(())
     }
 
     #[inline]
@@ -199,7 +245,7 @@ impl ser::Serializer for &mut Encoder<'_> {
         _variant: &'static str,
         value: &T,
     ) -> Result<(), Fault> {
-        value.serialize(self.write_variant(number)?)
+        value.serialize(self.write_variant(number))
     }
 
     #[inline]
@@ -235,7 +281,7 @@ impl ser::Serializer for &mut Encoder<'_> {
         _variant: &'static str,
         _len: usize,
     ) -> Result<Self, Fault> {
-        self.write_variant(number)
+        Ok(self.write_variant(number))
     }
 
     #[inline]
@@ -246,7 +292,7 @@ impl ser::Serializer for &mut Encoder<'_> {
         _variant: &'static str,
         _len: usize,
     ) -> Result<Self, Fault> {
-        self.write_variant(number)
+        Ok(self.write_variant(number))
     }
 }
 
