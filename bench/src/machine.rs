@@ -16,10 +16,20 @@ pub(crate) fn choose(pin: Pin, server: bool) -> Result<Option<usize>, String> {
         Pin::Same => 0,
         Pin::Split => usize::from(server),
     };
+    let cpu = usable()?.nth(nth);
+    cpu.map(Some).ok_or_else(|| "there are not enough CPUs to pin to".to_owned())
+}
+
+/// The last CPU that this process may use.
+pub(crate) fn last() -> Result<usize, String> {
+    usable()?.last().ok_or_else(|| "there is no CPU".to_owned())
+}
+
+/// The CPUs that this process may use.
+fn usable() -> Result<impl Iterator<Item = usize>, String> {
     let allowed =
         sched_getaffinity(Pid::from_raw(0)).map_err(|error| format!("CPU affinity: {error}"))?;
-    let mut usable = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
-    usable.nth(nth).map(Some).ok_or_else(|| "there are not enough CPUs to pin to".to_owned())
+    Ok((0..CpuSet::count()).filter(move |cpu| allowed.is_set(*cpu).unwrap_or(false)))
 }
 
 /// Keeps this thread and its later threads on a CPU.

@@ -24,7 +24,8 @@ pub(crate) struct Options {
     /// How the client waits: a single-threaded tokio, a multi-threaded one, or plain threads.
     #[arg(long, value_enum, default_value_t = ClientKind::Async)]
     client: ClientKind,
-    /// How the server waits: a single-threaded tokio, a multi-threaded one, or a thread a connection.
+    /// How the server waits: a single-threaded tokio, a multi-threaded one, a thread a connection, or one thread
+    /// that never sleeps, on the CPU that `--pin` gives the server, or else on its last.
     #[arg(long, value_enum, default_value_t = ServerKind::Tokio)]
     server: ServerKind,
     /// The method called: add(u64, u64), echo(bytes), record(a struct of eight fields).
@@ -76,6 +77,7 @@ pub(crate) enum ServerKind {
     Tokio,
     TokioMt,
     Thread,
+    Busy,
 }
 
 /// Which method is called.

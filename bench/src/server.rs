@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ipcall::{Endpoint, Launch, Server, ShutdownHandle, Spin, await_launched, schemes};
+use ipcall::{Bound, Endpoint, Launch, Server, ShutdownHandle, Spin, await_launched, schemes};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::service::{BenchServer, Bencher};
@@ -46,7 +46,7 @@ pub(crate) fn runtime(multi: bool) -> io::Result<Runtime> {
 pub(crate) fn run(options: &Options, uri: &str) -> Result<(), Failure> {
     machine::pin(options.cpu)?;
     let endpoint = endpoint(options, uri)?;
-    let bound = Server::new().add_service(BenchServer::new(Bencher)).bind([&endpoint])?;
+    let bound = server(options.server, options.cpu)?.bind([&endpoint])?;
     // A server that its client has started ends with it.
     if !endpoint.scheme().starts_server {
         let stop = bound.shutdown_handle();
@@ -56,9 +56,24 @@ pub(crate) fn run(options: &Options, uri: &str) -> Result<(), Failure> {
             stop.shutdown();
         });
     }
-    match options.server {
-        ServerKind::Thread => bound.serve_blocking()?,
-        kind => runtime(kind == ServerKind::TokioMt)?.block_on(bound.serve())?,
+    serve(bound, options.server)
+}
+
+fn server(kind: ServerKind, cpu: Option<usize>) -> Result<Server, Failure> {
+    let server = Server::new().add_service(BenchServer::new(Bencher));
+    Ok(match (kind, cpu) {
+        (ServerKind::Busy, Some(cpu)) => server.busy_poll(cpu),
+        (ServerKind::Busy, None) => server.busy_poll(machine::last()?),
+        _ => server,
+    })
+}
+
+fn serve(bound: Bound, kind: ServerKind) -> Result<(), Failure> {
+    match kind {
+        ServerKind::Thread | ServerKind::Busy => bound.serve_blocking()?,
+        ServerKind::Tokio | ServerKind::TokioMt => {
+            runtime(kind == ServerKind::TokioMt)?.block_on(bound.serve())?;
+        }
     }
     Ok(())
 }
@@ -91,18 +106,12 @@ impl Running {
     }
 
     fn thread(options: &Options, endpoint: Endpoint) -> Result<Self, Failure> {
-        let server = Server::new().add_service(BenchServer::new(Bencher));
-        let bound = server.bind([&endpoint])?;
-        let stop = bound.shutdown_handle();
         let (kind, cpu) = (options.server, machine::choose(options.pin, true)?);
+        let bound = server(kind, cpu)?.bind([&endpoint])?;
+        let stop = bound.shutdown_handle();
         let thread = thread::spawn(move || {
-            let served = machine::pin(cpu).map_err(Failure::from).and_then(|()| {
-                match kind {
-                    ServerKind::Thread => bound.serve_blocking()?,
-                    kind => runtime(kind == ServerKind::TokioMt)?.block_on(bound.serve())?,
-                }
-                Ok(())
-            });
+            let pinned = machine::pin(cpu).map_err(Failure::from);
+            let served = pinned.and_then(|()| serve(bound, kind));
             if let Err(error) = served {
                 eprintln!("ipcall-bench: server: {error}");
             }

@@ -6,6 +6,7 @@
 mod support;
 
 mod audit;
+mod busy;
 mod cancelling;
 mod connecting;
 mod deadlines;

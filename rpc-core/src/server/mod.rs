@@ -20,7 +20,7 @@ use crate::limits::Settings;
 use crate::protocol::hello::Hello;
 use crate::server::admission::Admission;
 use crate::server::registry::Registry;
-use crate::server::shutdown::Shutdown;
+use crate::server::shutdown::{Shutdown, StopOnDrop};
 use crate::service::Service;
 use crate::transport::{Binder, Listener, Peer};
 
@@ -40,6 +40,7 @@ pub struct Server {
     registry: Registry,
     grace: Duration,
     signals: bool,
+    busy: Option<usize>,
     on_disconnect: Option<OnDisconnect>,
 }
 
@@ -56,6 +57,7 @@ impl Server {
             registry: Registry::default(),
             grace: Duration::from_secs(10),
             signals: false,
+            busy: None,
             on_disconnect: None,
         }
     }
@@ -76,6 +78,15 @@ impl Server {
     /// installed for them go on being called.
     pub fn drain_on_signals(mut self) -> Self {
         self.signals = true;
+        self
+    }
+
+    /// Serves all connections in one thread on this CPU, which does not sleep as long as there are any:
+    /// calls are noticed at once, and the CPU is used up. For handlers that take little time, as one that
+    /// takes long keeps all connections waiting, be it async or not; and for few connections, as each is
+    /// asked in turn, over a socket by a system call. CPUs are numbered as in `sched_setaffinity(2)`.
+    pub fn busy_poll(mut self, cpu: usize) -> Self {
+        self.busy = Some(cpu);
         self
     }
 
@@ -120,7 +131,7 @@ impl Server {
             stats: Arc::default(),
             draining: AtomicBool::new(false),
         });
-        Ok(Bound { shared, places, shutdown })
+        Ok(Bound { shared, places, shutdown, busy: self.busy })
     }
 
     /// Binds one endpoint and serves it in the current tokio runtime until told to stop, like
@@ -165,6 +176,8 @@ pub struct Bound {
     shared: Arc<Shared>,
     places: Vec<Place>,
     shutdown: Shutdown,
+    /// The CPU of the thread that never sleeps.
+    busy: Option<usize>,
 }
 
 impl Bound {
@@ -191,17 +204,25 @@ impl Bound {
     /// connected, it ends by itself when those that came have gone. Calls without a reply that they have
     /// left behind then have the grace time, too.
     ///
+    /// With [`Server::busy_poll`], dropping the future tells that thread to stop, which it does as if it
+    /// were told by [`ShutdownHandle::shutdown`].
+    ///
     /// # Errors
-    /// When an endpoint no longer works.
+    /// When an endpoint no longer works, or there is no such CPU as is wanted.
     pub async fn serve(self) -> Result<(), RpcError> {
-        task::serve(self).await
+        if self.busy.is_none() {
+            return task::serve(self).await;
+        }
+        let _stop = StopOnDrop(self.shutdown.handle());
+        let served = tokio::task::spawn_blocking(|| thread::serve(self)).await;
+        served.unwrap_or_else(|lost| Err(RpcError::io("serving", std::io::Error::other(lost))))
     }
 
     /// Serves without a runtime, with a thread for each connection, until told to stop or, like
     /// [`serve`](Self::serve), until no further client can come.
     ///
     /// # Errors
-    /// When an endpoint no longer works.
+    /// When an endpoint no longer works, or there is no such CPU as is wanted.
     pub fn serve_blocking(self) -> Result<(), RpcError> {
         thread::serve(self)
     }

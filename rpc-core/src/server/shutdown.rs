@@ -22,6 +22,15 @@ impl ShutdownHandle {
     }
 }
 
+/// Stops a server when it is dropped.
+pub(crate) struct StopOnDrop(pub(crate) ShutdownHandle);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.shutdown();
+    }
+}
+
 /// Where a server learns that it should stop. Once readable, it stays readable.
 #[derive(Debug)]
 pub(crate) struct Shutdown {

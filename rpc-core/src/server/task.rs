@@ -31,7 +31,7 @@ struct Connections(Mutex<HashMap<u64, Arc<Nudge>>>);
 /// Accepts and serves until told to stop, then drains; or until nobody can come any more and all who did
 /// have gone.
 pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
-    let Bound { shared, places, shutdown } = bound;
+    let Bound { shared, places, shutdown, busy: _ } = bound;
     let connections = Arc::new(Connections::default());
     let mut tasks = JoinSet::new();
     let mut accepting = JoinSet::new();

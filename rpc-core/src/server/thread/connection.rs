@@ -1,0 +1,255 @@
+//! A connection after the handshake: what has come is handled in order, and answered in batches.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::greet::finish_writing;
+use super::handling::handle_call;
+use crate::connection::greeting::{Reason, goodbye};
+use crate::connection::outbox::{Blocked, Message};
+use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
+use crate::error::{ErrorKind, Outcome, RpcError};
+use crate::protocol::incoming::Event;
+use crate::server::session::{Session, cancelled};
+use crate::server::{BATCH, LINGER, Shared};
+use crate::wait::thread::{Ready, ThreadSource, wait};
+use crate::wire::frame::{self, ANSWER, Header};
+
+/// Why a connection ends, and what the peer is told.
+pub(super) type End = (Reason, RpcError);
+
+/// What one turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Something was read or written, or is to be done.
+    Moved,
+    /// There was nothing to do.
+    Idle,
+    /// The connection has ended in order.
+    Over,
+}
+
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    session: Session,
+    source: ThreadSource,
+    /// Replies to what was read last, to go in one write.
+    batch: Vec<u8>,
+    blocked: Option<Blocked>,
+    /// Whether something may have come that is not handled yet, behind the client's `Hello` at first.
+    unhandled: bool,
+    /// Whether more may be there than was read.
+    unread: bool,
+    /// Whether all has come that will.
+    ended: bool,
+    /// Whether the client has said goodbye.
+    farewell: bool,
+}
+
+impl Connection {
+    /// One whose handshake is done.
+    pub(super) fn new(shared: Arc<Shared>, session: Session, source: ThreadSource) -> Self {
+        Self {
+            shared,
+            session,
+            source,
+            batch: Vec::new(),
+            blocked: None,
+            unhandled: true,
+            unread: false,
+            ended: false,
+            farewell: false,
+        }
+    }
+
+    /// Serves to the end, sleeping where there is nothing to do.
+    pub(super) fn run(&mut self, stop: &UnixStream) -> Result<(), End> {
+        let sleep = |source: Option<&mut _>, blocked: Option<&mut _>, patience| {
+            // What is answered is written before it is time to stop.
+            let stop = blocked.is_none().then(|| stop.as_fd());
+            wait(source, blocked, stop, patience)
+        };
+        while self.turn(sleep)? != Turn::Over {}
+        Ok(())
+    }
+
+    /// Does what there is to do without waiting for anything.
+    pub(super) fn poll(&mut self) -> Result<Turn, End> {
+        self.turn(|source, blocked, _| {
+            Ok(Ready { read: source.is_some(), write: blocked.is_some(), other: false })
+        })
+    }
+
+    /// Does one step. `wait` is asked when there is nothing to do but to wait for what is given it, for as
+    /// long as is given.
+    #[inline]
+    fn turn(
+        &mut self,
+        wait: impl FnOnce(
+            Option<&mut ThreadSource>,
+            Option<&mut Blocked>,
+            Option<Duration>,
+        ) -> io::Result<Ready>,
+    ) -> Result<Turn, End> {
+        // As long as the peer leaves too many of its answers, nothing more is taken from it.
+        let crowded = self.session.outbox.is_crowded();
+        if self.unhandled && !crowded {
+            self.handle()?;
+            return Ok(Turn::Moved);
+        }
+        if self.ended && !self.unhandled {
+            return self.end().map(|()| Turn::Over);
+        }
+        // Looked at again afterwards, so that the peer has all the time there is from then on.
+        self.unhandled |= crowded;
+        let ready = if self.unread && !crowded && self.blocked.is_none() {
+            Ready { read: true, ..Ready::default() }
+        } else {
+            let progress = self.session.limits.progress;
+            let reading = if crowded { None } else { Some(&mut self.source) };
+            let patience = reading.as_ref().and_then(|source| source.patience(progress));
+            if patience.is_some_and(|patience| patience.is_zero()) {
+                return Err((Reason::Stalled, stalled(progress)));
+            }
+            wait(reading, self.blocked.as_mut(), patience).map_err(lost)?
+        };
+        let mut turn = Turn::Idle;
+        if ready.write
+            && let Some(blocked) = self.blocked.take()
+        {
+            self.blocked = self.session.outbox.resume(blocked);
+            turn = if self.is_full() { turn } else { Turn::Moved };
+        }
+        if ready.read && self.read()? {
+            turn = Turn::Moved;
+        }
+        if self.session.outbox.has_failed()
+            && let Some(error) = self.session.outbox.broken()
+        {
+            return Err((Reason::Done, ended(error)));
+        }
+        // One that never sleeps is not told by its descriptors.
+        if self.shared.is_draining() && self.blocked.is_none() {
+            self.stop()?;
+        }
+        Ok(turn)
+    }
+
+    fn is_full(&self) -> bool {
+        self.blocked.as_ref().is_some_and(|blocked| blocked.full)
+    }
+
+    /// How it ends when all has come that will.
+    fn end(&self) -> Result<(), End> {
+        let midway = self.source.source.incoming.is_midway();
+        let how =
+            if midway { Err(cut_off()) } else { self.session.closed_by_client(self.farewell) };
+        how.map_err(|error| (Reason::Done, error))
+    }
+
+    /// Ends because the server does, if nothing waits for the client to read.
+    fn stop(&mut self) -> Result<(), End> {
+        if self.session.outbox.waits() {
+            self.blocked = self.session.outbox.stop_reading();
+            return Ok(());
+        }
+        let kind = ErrorKind::Refused { reason: "the server has stopped".to_owned() };
+        Err((Reason::ShuttingDown, RpcError::not_executed(kind)))
+    }
+
+    /// Reads once what has come, and answers it. `false` if nothing has.
+    #[inline]
+    fn read(&mut self) -> Result<bool, End> {
+        let filled = self.source.fill().map_err(lost)?;
+        self.unread = filled == Filled::More;
+        if filled == Filled::Nothing {
+            return Ok(false);
+        }
+        self.ended = filled == Filled::End;
+        self.handle()?;
+        Ok(true)
+    }
+
+    /// Handles what was read, and answers it in one write.
+    fn handle(&mut self) -> Result<(), End> {
+        let handled = self.handle_all();
+        let blocked = if self.batch.is_empty() {
+            self.session.outbox.flush()
+        } else {
+            let blocked = self.session.outbox.send(Message::Small(&self.batch));
+            self.batch.clear();
+            blocked
+        };
+        self.unhandled = !handled?;
+        self.source.note_progress();
+        if blocked.is_some() {
+            self.blocked = blocked;
+        }
+        Ok(())
+    }
+
+    /// Handles what has come; `false` if that was stopped because too much waits to be written.
+    fn handle_all(&mut self) -> Result<bool, End> {
+        loop {
+            let event = match self.source.source.next_event() {
+                Ok(Some(event)) => event,
+                Ok(None) => return Ok(true),
+                Err(violation) => return Err((Reason::Violation, violated(&violation))),
+            };
+            match event {
+                Event::Call(call) => {
+                    handle_call(&self.shared, &self.session, call, &mut self.batch);
+                    if self.batch.len() > BATCH || self.session.outbox.is_crowded() {
+                        return Ok(false);
+                    }
+                }
+                Event::Frame { header, .. } => match header.kind {
+                    frame::Kind::Ping if header.flags & ANSWER == 0 => {
+                        let answer = Header { flags: ANSWER, length: 0, ..header };
+                        self.session.outbox.queue(Message::Urgent(&answer.to_bytes()));
+                        if self.session.outbox.is_crowded() {
+                            return Ok(false);
+                        }
+                    }
+                    frame::Kind::Ping => {
+                        let blocked = self.session.outbox.answered(header.id);
+                        self.blocked = blocked.or_else(|| self.blocked.take());
+                    }
+                    // What could be cancelled has ended by the time that this is read.
+                    frame::Kind::Cancel => {}
+                    frame::Kind::Goodbye => self.farewell = true,
+                    kind => return Err(broken(format!("a {kind:?} frame to a server"))),
+                },
+                Event::Withdrawn { oneway: true, .. } => {}
+                Event::Withdrawn { id, .. } => {
+                    self.session.batch(id, cancelled(0), &mut self.batch);
+                }
+                Event::Reply { id, .. } => {
+                    return Err(broken(format!("a reply to {id}, which nobody called")));
+                }
+                Event::Preface => {}
+            }
+        }
+    }
+
+    /// Tells the client why, as far as it listens.
+    pub(super) fn say_goodbye(&mut self, reason: Reason, text: &str) {
+        let outbox = &self.session.outbox;
+        let until = Instant::now() + LINGER;
+        let blocked = self.blocked.take().or_else(|| outbox.close(&goodbye(reason, text)));
+        finish_writing(outbox, blocked, until);
+        self.source.discard(until);
+    }
+}
+
+fn lost(error: io::Error) -> End {
+    (Reason::Done, ended(error))
+}
+
+fn broken(reason: String) -> End {
+    let error = RpcError::new(ErrorKind::ProtocolViolation { reason }, Outcome::MaybeExecuted);
+    (Reason::Violation, error)
+}
