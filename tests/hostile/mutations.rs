@@ -91,9 +91,11 @@ fn conversations_spoilt_at_random_harm_nobody_else() {
     let seed = std::env::var("IPCALL_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
     let seed: u64 = seed.unwrap_or_else(|| RandomState::new().hash_one(0) | 1);
     println!("IPCALL_TEST_SEED={seed}");
-    // What may be held once is held twice now and then.
-    let orders = Orders { progress_ms: Some(2000), ..Orders::default() };
+    // What may be held once is held twice now and then. A changed number can be that of a method that holds,
+    // and a server in plain threads does nothing else meanwhile.
+    let orders = Orders { progress_ms: Some(2000), hold_ms: Some(20), ..Orders::default() };
     attack(&orders, |victim| {
+        victim.tolerates = |end| ENDS.contains(&end.kind.as_str());
         let mut random = Random(seed);
         let right = conversation(victim);
         let until = Instant::now() + TIME;
@@ -109,12 +111,11 @@ fn conversations_spoilt_at_random_harm_nobody_else() {
             raw.rest();
             count += 1;
             for end in victim.ends_so_far() {
-                assert!(ENDS.contains(&end.kind.as_str()), "{end:?}");
+                assert!((victim.tolerates)(&end), "{end:?}");
             }
         }
         println!("    {count} conversations");
         victim.goes_on();
-        victim.ends_so_far();
         assert!(count > 5);
     });
 }

@@ -21,6 +21,8 @@ pub(crate) struct Orders {
     pub(crate) threads: bool,
     pub(crate) handshake_ms: Option<u64>,
     pub(crate) progress_ms: Option<u64>,
+    /// How long handlers hold what they would hold for ever.
+    pub(crate) hold_ms: Option<u64>,
     pub(crate) connections: Option<u32>,
     pub(crate) calls_in_flight: Option<u32>,
     pub(crate) message: Option<usize>,
@@ -109,8 +111,9 @@ pub(crate) fn serve(orders: &str, mut control: Control) {
     };
     let report = std::sync::Arc::new(report);
     let ends = std::sync::Arc::clone(&report);
+    let patience = orders.hold_ms.map(Duration::from_millis);
     let bound = Server::new()
-        .add_service(TargetServer::new(Aim::default()))
+        .add_service(TargetServer::new(Aim::with_patience(patience)))
         .grace(Duration::ZERO)
         .on_disconnect(move |_, error| ends(&Report::Ended(end(error))))
         .bind([&orders.endpoint()])

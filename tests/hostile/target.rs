@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use ipcall::ipc_service;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,8 @@ pub(crate) trait Target {
 #[derive(Debug, Default)]
 pub(crate) struct Aim {
     holding: AtomicU32,
+    /// How long to keep what is to be kept, if not for ever.
+    patience: Option<Duration>,
 }
 
 struct Holding<'a>(&'a AtomicU32);
@@ -52,10 +55,19 @@ impl Drop for Holding<'_> {
 }
 
 impl Aim {
+    pub(crate) fn with_patience(patience: Option<Duration>) -> Self {
+        Self { patience, ..Self::default() }
+    }
+
     async fn keep(&self) {
         self.holding.fetch_add(1, Ordering::SeqCst);
         let _holding = Holding(&self.holding);
-        std::future::pending().await
+        let forever = std::future::pending();
+        match self.patience {
+            None => forever.await,
+            // A server in plain threads has no timer.
+            Some(patience) => std::thread::sleep(patience),
+        }
     }
 }
 
