@@ -16,7 +16,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crate::client::ConnectOptions;
-use crate::client::link::{Link, Prepared};
+use crate::client::link::{Absorbed, Link, Prepared};
 use crate::connection::outbox::Blocked;
 use crate::connection::source::{Filled, ended, stalled};
 use crate::error::{Outcome, RpcError};
@@ -128,6 +128,8 @@ impl BlockingClient {
     pub(crate) fn call(&self, mut prepared: Prepared) -> Result<Answer, RpcError> {
         WAKER.with(|waker| {
             let mut turn = Turn::new(&self.0, waker);
+            turn.take_roles();
+            turn.is_alone = turn.source.is_some();
             let id = turn.begin(&prepared)?;
             turn.keep(self.0.link.send(id, &mut prepared));
             let answer = turn.answer(id, &prepared);
@@ -187,6 +189,8 @@ struct Turn<'a> {
     waker: &'a Waker,
     source: Option<Box<ThreadSource>>,
     blocked: Option<Blocked>,
+    /// Whether nobody else can have found the answer by now.
+    is_alone: bool,
     /// Set once this thread is to be woken from a sleep on descriptors.
     alarm: Option<Alarm>,
     wakers: Vec<Waker>,
@@ -194,7 +198,15 @@ struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     fn new(shared: &'a Shared, waker: &'a Waker) -> Self {
-        Self { shared, waker, source: None, blocked: None, alarm: None, wakers: Vec::new() }
+        Self {
+            shared,
+            waker,
+            source: None,
+            blocked: None,
+            is_alone: false,
+            alarm: None,
+            wakers: Vec::new(),
+        }
     }
 
     fn set_alarm(&mut self) -> Result<Waker, RpcError> {
@@ -259,15 +271,18 @@ impl<'a> Turn<'a> {
     fn answer(&mut self, id: u64, call: &Prepared) -> Result<Answer, RpcError> {
         let link = &self.shared.link;
         loop {
-            self.take_roles();
-            let taken = match self.source {
-                // Nobody else can find the answer.
-                Some(_) => link.calls().take(id),
-                None => link.calls().poll(id, self.waker),
-            };
-            if let Some((answer, next)) = taken {
-                next.into_iter().for_each(Waker::wake);
-                return answer;
+            if !self.is_alone {
+                self.take_roles();
+                let taken = match self.source {
+                    // Nobody else can find the answer.
+                    Some(_) => link.calls().take(id),
+                    None => link.calls().poll(id, self.waker),
+                };
+                if let Some((answer, next)) = taken {
+                    next.into_iter().for_each(Waker::wake);
+                    return answer;
+                }
+                self.is_alone = self.source.is_some();
             }
             if is_over(call.deadline) {
                 let (tell, next) = link.calls().abandon(id);
@@ -320,6 +335,8 @@ impl<'a> Turn<'a> {
         }
         self.wait_and_move(timeout, own).unwrap_or_else(|error| {
             self.shared.link.fail(error);
+            // It is in the table what has become of the call.
+            self.is_alone = false;
             None
         })
     }
@@ -355,31 +372,32 @@ impl<'a> Turn<'a> {
             return Ok(None);
         }
         let Some(source) = &mut self.source else { return Ok(None) };
-        let mut taken = None;
+        let mut absorbed = Absorbed { wanted: own, ..Absorbed::default() };
         loop {
             let filled = source.fill();
             if matches!(filled, Ok(Filled::Nothing)) {
                 break;
             }
-            let more = matches!(filled, Ok(Filled::More));
-            let own = own.filter(|_| taken.is_none());
-            let absorbed = match link.absorb(&mut source.source, filled, &mut self.wakers, own) {
-                Err(error) if taken.is_some() => {
+            let more = matches!(filled, Ok(Filled::More)) && absorbed.taken.is_none();
+            let result = link.absorb(&mut source.source, filled, &mut self.wakers, &mut absorbed);
+            if let Some(blocked) = absorbed.blocked.take() {
+                self.blocked = Some(blocked);
+            }
+            self.wakers.drain(..).for_each(Waker::wake);
+            match result {
+                // The answer has come before that.
+                Err(error) if absorbed.taken.is_some() => {
                     link.fail(error);
                     break;
                 }
-                absorbed => absorbed?,
-            };
-            if absorbed.blocked.is_some() {
-                self.blocked = absorbed.blocked;
+                result => result?,
             }
-            taken = taken.or(absorbed.own);
-            self.wakers.drain(..).for_each(Waker::wake);
             source.note_progress();
             if !more {
                 break;
             }
         }
+        let taken = absorbed.taken;
         if taken.is_none()
             && link.outbox.has_failed()
             && let Some(error) = link.outbox.broken()

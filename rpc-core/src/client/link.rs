@@ -30,10 +30,15 @@ pub(crate) struct Link {
     calls: Mutex<Calls>,
 }
 
-/// What one read gave, beside answers to others.
+/// What reading has given whoever reads.
+#[derive(Default)]
 pub(crate) struct Absorbed {
+    /// The call whose answer it waits for itself.
+    pub(crate) wanted: Option<u64>,
+    /// That answer; then it is not wanted any more.
+    pub(crate) taken: Option<Taken>,
+    /// A duty to write.
     pub(crate) blocked: Option<Blocked>,
-    pub(crate) own: Option<Taken>,
 }
 
 /// A call that is encoded and not yet sent.
@@ -167,43 +172,37 @@ impl Link {
         self.outbox.send(Message::Cancel(id))
     }
 
-    /// Makes of one read's bytes what there is to make; those to be woken are collected. The answer to the
-    /// call `own` is taken out for whoever reads.
+    /// Makes of one read's bytes what there is to make; those to be woken are collected.
     ///
     /// # Errors
-    /// Whatever ends the connection. The calls are not closed yet.
+    /// Whatever ends the connection. The calls are not closed yet, and what was absorbed before is.
     #[inline]
     pub(crate) fn absorb(
         &self,
         source: &mut Source,
         filled: std::io::Result<Filled>,
         wakers: &mut Vec<Waker>,
-        own: Option<u64>,
-    ) -> Result<Absorbed, RpcError> {
+        absorbed: &mut Absorbed,
+    ) -> Result<(), RpcError> {
         let filled = filled.map_err(ended)?;
-        let mut blocked = None;
         let mut calls = self.calls();
         while let Some(event) = source.next_event().map_err(|violation| violated(&violation))? {
             match event {
+                Event::Reply { id, status, payload } if absorbed.wanted == Some(id) => {
+                    absorbed.wanted = None;
+                    absorbed.taken = calls.finish(id, status, payload);
+                    if absorbed.taken.is_none() {
+                        return Err(unknown(id));
+                    }
+                }
                 Event::Reply { id, status, payload } => match calls.answer(id, status, payload) {
                     Answered::Awaited { waiter, next } => {
-                        wakers.extend(waiter.into_iter().chain(next))
+                        wakers.extend(waiter.into_iter().chain(next));
                     }
                     Answered::Late(next) => wakers.extend(next),
-                    Answered::Unknown => {
-                        return Err(broken(format!("a reply to {id}, which is not in flight")));
-                    }
+                    Answered::Unknown => return Err(unknown(id)),
                 },
-                Event::Frame { header, body } => match header.kind {
-                    Kind::Goodbye => return Err(farewell(&header, body)),
-                    Kind::Ping if header.flags & ANSWER == 0 => {
-                        let answer = Header { flags: ANSWER, length: 0, ..header };
-                        let sent = self.outbox.send(Message::Urgent(&answer.to_bytes()));
-                        blocked = sent.or(blocked);
-                    }
-                    Kind::Ping => blocked = self.outbox.answered(header.id).or(blocked),
-                    kind => return Err(broken(format!("a {kind:?} frame to a client"))),
-                },
+                Event::Frame { header, body } => self.on_frame(&header, body, absorbed)?,
                 Event::Call(_) | Event::Withdrawn { .. } => {
                     return Err(broken("a call to a client".to_owned()));
                 }
@@ -213,7 +212,27 @@ impl Link {
         if filled == Filled::End {
             return Err(closed());
         }
-        Ok(Absorbed { blocked, own: own.and_then(|id| calls.take(id)) })
+        Ok(())
+    }
+
+    #[cold]
+    fn on_frame(
+        &self,
+        header: &Header,
+        body: &[u8],
+        absorbed: &mut Absorbed,
+    ) -> Result<(), RpcError> {
+        let blocked = match header.kind {
+            Kind::Goodbye => return Err(farewell(header, body)),
+            Kind::Ping if header.flags & ANSWER == 0 => {
+                let answer = Header { flags: ANSWER, length: 0, ..*header };
+                self.outbox.send(Message::Urgent(&answer.to_bytes()))
+            }
+            Kind::Ping => self.outbox.answered(header.id),
+            kind => return Err(broken(format!("a {kind:?} frame to a client"))),
+        };
+        absorbed.blocked = blocked.or_else(|| absorbed.blocked.take());
+        Ok(())
     }
 
     /// Ends all calls with this cause.
@@ -237,6 +256,11 @@ impl Link {
 fn remaining_nanos(deadline: Instant) -> u64 {
     let left = deadline.saturating_duration_since(Instant::now());
     u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cold]
+fn unknown(id: u64) -> RpcError {
+    broken(format!("a reply to {id}, which is not in flight"))
 }
 
 fn broken(reason: String) -> RpcError {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::time::Sleep;
 
 use crate::client::Shared;
+use crate::client::link::Absorbed;
 use crate::connection::source::{closed, ended, stalled};
 use crate::error::RpcError;
 use crate::wait::task::TaskSource;
@@ -35,7 +36,8 @@ impl Reader {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<RpcError> {
         while let Poll::Ready(filled) = self.source.poll_fill(cx) {
             let link = &self.shared.link;
-            let absorbed = link.absorb(self.source.source(), filled, &mut self.wakers, None);
+            let mut absorbed = Absorbed::default();
+            let result = link.absorb(self.source.source(), filled, &mut self.wakers, &mut absorbed);
             // Those who get their answers now will likely send again: in one write, if they are many.
             if self.wakers.len() > 1 && !self.corked {
                 link.outbox.cork();
@@ -43,10 +45,10 @@ impl Reader {
                 cx.waker().wake_by_ref();
             }
             self.wakers.drain(..).for_each(Waker::wake);
-            match absorbed {
-                Ok(absorbed) => self.shared.go_on(absorbed.blocked),
-                Err(error) => return Poll::Ready(error),
+            if let Err(error) = result {
+                return Poll::Ready(error);
             }
+            self.shared.go_on(absorbed.blocked);
             self.watch_progress();
         }
         Poll::Pending

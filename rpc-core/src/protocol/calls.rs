@@ -218,6 +218,17 @@ impl Calls {
         }
     }
 
+    /// Takes in the reply that whoever reads waits for, which gets it at once. `None` if it is not waited for.
+    #[inline]
+    pub fn finish(&mut self, id: u64, status: u16, payload: Payload<'_>) -> Option<Taken> {
+        let slot = self.slot(id).filter(|slot| matches!(slot.state, State::Waiting(_)))?;
+        let bytes = std::mem::take(&mut slot.bytes);
+        self.held -= bytes;
+        self.unanswered -= 1;
+        self.release(id);
+        Some((Ok(Answer { status, payload: owned(payload) }), self.next_in_line()))
+    }
+
     /// The answer, if it is here, and someone else to be woken; else `waker` is remembered. An answer
     /// that came before the connection ended is still given out.
     #[inline]

@@ -2,6 +2,10 @@
 
 use super::{Bell, Corrupt, Memory, Order, Sleep, Word};
 
+/// Room is given back when it is this part of the ring. Most reads then need not care for the writer: it waits
+/// only when the ring is full for it, and before the reader can have read all of that it has given back some.
+const PUBLISHED: u64 = 4;
+
 /// Reads out of the other side's memory.
 #[derive(Debug)]
 pub(crate) struct Consumer<M> {
@@ -11,6 +15,10 @@ pub(crate) struct Consumer<M> {
     capacity: u64,
     /// Bytes read.
     head: u64,
+    /// Bytes read as the other side knows it.
+    published: u64,
+    /// Whether that has changed since the writer's bell was thought of.
+    is_news: bool,
     /// Bytes written by the other side when last looked at. Invariant: `head <= tail <= head + capacity`.
     tail: u64,
     sleep: Sleep,
@@ -40,6 +48,8 @@ impl<M: Memory> Consumer<M> {
             peer,
             capacity: capacity as u64,
             head: 0,
+            published: 0,
+            is_news: false,
             tail: 0,
             sleep: Sleep::new(Word::ReaderSleeps),
             bell: Bell::new(Word::WriterSleeps),
@@ -71,15 +81,18 @@ impl<M: Memory> Consumer<M> {
             self.peer.copy_out(0, count - first, buffer);
         }
         self.head += count as u64;
-        // SYNC(consumed): the bytes are copied out before their room is given back.
-        self.own.store(Word::Head, self.head, Order::Synchronizing);
+        if self.head - self.published >= self.capacity / PUBLISHED {
+            // SYNC(consumed): the bytes are copied out before their room is given back.
+            self.own.store(Word::Head, self.head, Order::Synchronizing);
+            (self.published, self.is_news) = (self.head, true);
+        }
         Ok(Read::Bytes(count))
     }
 
     /// Whether the writer's bell has to be rung; to be asked after each read that read something.
     #[inline]
     pub(crate) fn must_ring(&mut self) -> bool {
-        self.bell.is_due(&self.own, &self.peer)
+        std::mem::take(&mut self.is_news) && self.bell.is_due(&self.own, &self.peer)
     }
 
     /// Says that this side is about to sleep until there is something to read; `false` if there is, or if

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! `tail` counts the bytes that the side has written into its own ring, `head` those that it has read
-//! from the other's; both only grow. So a ring from A to B is A's bytes and `tail` with B's `head`.
+//! from the other's, which it says only now and then; both only grow. So a ring from A to B is A's bytes and
+//! `tail` with B's `head`.
 //!
 //! Whoever publishes an index looks afterwards whether the other side sleeps, and rings its bell once for
 //! each sleep; whoever is about to sleep says so, and looks afterwards whether something has come. A fence
