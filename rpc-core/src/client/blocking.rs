@@ -326,8 +326,14 @@ impl<'a> Turn<'a> {
     /// Waits once: with the roles that this thread has, or for whoever has them. Gives the answer to the
     /// call `own` if this thread has read it.
     fn step(&mut self, deadline: Option<Instant>, own: Option<u64>) -> Option<Taken> {
-        // Whoever gave roles back since they were asked for may have found nobody to wake.
-        self.take_roles();
+        if self.source.is_none() {
+            // Whoever gave roles back since they were asked for may have found nobody to wake.
+            self.take_roles();
+            if self.source.is_some() && own.is_some() {
+                // It may have come meanwhile; and who reads must not be taken for one who only waits.
+                return None;
+            }
+        }
         let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if self.source.is_none() && self.blocked.is_none() {
             match timeout {
