@@ -7,6 +7,7 @@
 
 pub(crate) mod frame;
 pub(crate) mod holdings;
+pub(crate) mod quota;
 pub(crate) mod raw;
 pub(crate) mod role;
 pub(crate) mod scratch;
