@@ -5,6 +5,7 @@
 mod support;
 
 mod dead;
+mod leaks;
 mod quota;
 mod users;
 
@@ -30,6 +31,8 @@ fn play() {
         "umask" => quota::connect_under_a_umask(),
         "server" => dead::serve(about, control),
         "client" => dead::call(about, control),
+        "leaks" => leaks::kill_connecting_clients(),
+        "connecting" => leaks::connect_for_ever(about, control),
         "stranger" => users::meddle(about, control),
         "squatter" => users::squat(about, control),
         other => panic!("nobody has written the role {other}"),
