@@ -141,6 +141,15 @@ pub enum ErrorKind {
         /// The limit.
         limit: u64,
     },
+    /// A quota of the operating system is used up.
+    QuotaExceeded {
+        /// What there is too much of, and the quota's name.
+        what: String,
+        /// The quota, in the unit that `what` names.
+        limit: u64,
+        /// How much was needed beside what is used already.
+        needed: u64,
+    },
     /// The other side does not want this connection or call.
     Refused {
         /// Its reason.
@@ -314,6 +323,9 @@ impl fmt::Display for ErrorKind {
             Self::HandlerPanicked { message } => write!(f, "the handler panicked: {message}"),
             Self::Overloaded { what, limit } => {
                 write!(f, "overloaded: the limit of {limit} {what} is reached")
+            }
+            Self::QuotaExceeded { what, limit, needed } => {
+                write!(f, "no quota is left of the {limit} {what}: {needed} more were needed")
             }
             Self::Refused { reason } => write!(f, "refused: {reason}"),
             Self::ServerAbsent { detail } => write!(f, "no server is there: {detail}"),

@@ -13,6 +13,8 @@ mod launched;
 mod leaks;
 mod names;
 mod order;
+#[path = "../support/quota.rs"]
+mod quota;
 mod roles;
 mod scratch;
 mod subject;
@@ -124,6 +126,13 @@ mod fifo {
     tests!(files);
 }
 
+mod posix_mq {
+    pub(super) const SCHEME: &str = "posix-mq";
+    tests!(both_ends);
+    tests!(processes);
+    tests!(files);
+}
+
 mod shm {
     pub(super) const SCHEME: &str = "shm";
     tests!(both_ends);
@@ -149,6 +158,14 @@ mod tcp {
 fn every_registered_transport_has_its_table() {
     let registered: Vec<_> =
         ipcall_transports::schemes().iter().map(|scheme| scheme.name).collect();
-    let tables = [mem::SCHEME, pipe::SCHEME, fifo::SCHEME, shm::SCHEME, unix::SCHEME, tcp::SCHEME];
+    let tables = [
+        mem::SCHEME,
+        pipe::SCHEME,
+        fifo::SCHEME,
+        posix_mq::SCHEME,
+        shm::SCHEME,
+        unix::SCHEME,
+        tcp::SCHEME,
+    ];
     assert_eq!(registered, tables);
 }

@@ -7,6 +7,7 @@ use ipcall_core::transport::{Binder, Connector, Listener, Transport};
 use ipcall_transports::{Endpoint, Scheme, schemes};
 
 use crate::launched::lending;
+use crate::quota::turn;
 use crate::scratch::Scratch;
 use crate::waiting::{Want, sleep};
 use crate::watchdog::Watchdog;
@@ -20,6 +21,7 @@ pub(crate) struct Subject {
 
 /// Runs `test` over the transport called `subject`, under a watchdog.
 pub(crate) fn run(subject: &str, name: &str, test: fn(&Subject)) {
+    let _turn = turn(subject);
     let _watchdog = Watchdog::new(format!("{subject}::{name}"));
     test(&Subject::new(subject));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::server::Orders;
 use crate::support::frame::{Frame, PING, counted, varint};
 use crate::support::raw::Raw;
+use crate::support::waiting::until;
 use crate::victim::{Victim, attack};
 
 /// How long the server may take in nothing before it counts as having stopped.
@@ -64,6 +65,22 @@ fn large_replies_that_nobody_reads_stop_the_caller() {
         drop(raw);
         victim.assert_end("PeerGone", "");
         assert!(calls > 0);
+    });
+}
+
+#[test]
+fn a_close_between_two_calls_with_answers_unread_is_no_orderly_end() {
+    let orders = Orders { held: Some(16 << 20), ..Orders::default() };
+    attack(&orders, |victim| {
+        // As many whole calls as fill what the server keeps for one that does not read, and no part of a
+        // further one, which would be an error of its own.
+        let (mut raw, produce) = victim.caller("produce");
+        (0..4).for_each(|id| raw.send(&Frame::call(produce, id, &varint(4 << 20))));
+        // Too late for it to be read on after that.
+        raw.send(&Frame::call(produce, 4, &varint(1)));
+        until(|| victim.counts().calls >= 4);
+        drop(raw);
+        victim.assert_end("PeerGone", "");
     });
 }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod frame;
 pub(crate) mod holdings;
+pub(crate) mod quota;
 pub(crate) mod raw;
 pub(crate) mod role;
 pub(crate) mod scratch;
@@ -42,6 +43,24 @@ macro_rules! assert_kind {
     }};
 }
 pub(crate) use assert_kind;
+
+/// Connects until there are `size`, or until a quota of the system is used up.
+pub(crate) fn as_many_as_fit<T>(
+    size: usize,
+    mut connect: impl FnMut() -> Result<T, RpcError>,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    while all.len() < size {
+        match connect() {
+            Ok(one) => all.push(one),
+            Err(error) => {
+                assert_kind!(error, ErrorKind::QuotaExceeded { .. });
+                break;
+            }
+        }
+    }
+    all
+}
 
 /// Whether the connection ended because the other side went.
 pub(crate) fn is_gone(error: &RpcError) -> bool {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipcall::{Endpoint, Scheme, Settings, schemes};
 
+use super::quota::turn;
 use super::scratch::Scratch;
 use super::watchdog::Watchdog;
 
@@ -26,6 +27,7 @@ pub(crate) fn over_every_scheme(test: impl Fn(&Subject)) {
         only.as_ref().is_none_or(|only| only.split(',').any(|name| name == scheme.name))
     };
     for scheme in schemes().iter().filter(|scheme| scheme.is_available()).filter(is_wanted) {
+        let _turn = turn(scheme.name);
         let _watchdog = Watchdog::new(format!("{name} over {}", scheme.name));
         // Shown if the test fails.
         println!("over {}:", scheme.name);

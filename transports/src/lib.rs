@@ -17,6 +17,8 @@ mod launch;
 mod mem;
 mod pipe;
 mod pipe_halves;
+mod posix_mq;
+mod process;
 mod ring;
 mod shm;
 mod stream;

@@ -6,6 +6,7 @@
 
 pub(crate) mod parts;
 pub(crate) mod percent;
+mod place;
 mod scheme;
 
 use std::fmt;
@@ -17,10 +18,11 @@ use ipcall_core::transport::{Binder, Connector, Listener, Listening, Transport};
 use ipcall_core::{RpcError, Settings};
 
 pub(crate) use parts::Parts;
+pub(crate) use place::Place;
 pub use scheme::{Scheme, schemes};
 
 use crate::launch::Launch;
-use crate::{fifo, pipe, shm, tcp, unix};
+use crate::{fifo, pipe, posix_mq, shm, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -48,6 +50,7 @@ pub(crate) enum Kind {
     Mem(String),
     Pipe(pipe::Address),
     Fifo(fifo::Address),
+    PosixMq(Place),
     Shm(shm::Address),
     Unix(unix::Address),
     Tcp(tcp::Address),
@@ -149,6 +152,7 @@ impl Endpoint {
             Kind::Mem(name) => Box::new(MemoryListener::bind(name)?),
             Kind::Pipe(address) => pipe::bind(address)?,
             Kind::Fifo(address) => Box::new(fifo::Listener::bind(address, &self.settings)?),
+            Kind::PosixMq(place) => Box::new(posix_mq::Listener::bind(place, &self.settings)?),
             Kind::Shm(address) => Box::new(shm::Listener::bind(address, &self.settings)?),
             Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
             Kind::Tcp(address) => {
@@ -178,6 +182,7 @@ impl Connector for Endpoint {
             Kind::Mem(name) => memory::connect(name),
             Kind::Pipe(address) => pipe::connect(address),
             Kind::Fifo(address) => fifo::connect(address),
+            Kind::PosixMq(place) => posix_mq::connect(place),
             Kind::Shm(address) => shm::connect(address, &self.settings),
             Kind::Unix(address) => unix::connect(address, &self.settings),
             Kind::Tcp(address) => tcp::connect(address),

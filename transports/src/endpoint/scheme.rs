@@ -8,14 +8,14 @@ use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
 use crate::launch::Launch;
-use crate::{fifo, mem, pipe, shm, suggest, tcp, unix};
+use crate::{fifo, mem, pipe, posix_mq, shm, suggest, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 6] = [
+static SCHEMES: [Scheme; 7] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -51,6 +51,20 @@ static SCHEMES: [Scheme; 6] = [
         parse: |parts, _| fifo::parse(parts).map(Kind::Fifo).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(fifo::fresh(directory, name)),
         is_there: || true,
+    },
+    Scheme {
+        name: "posix-mq",
+        summary: "a pair of POSIX message queues for each client: up to 24 clients by default",
+        example: "posix-mq:/run/user/1000/wordcount/queue",
+        in_process: false,
+        starts_server: false,
+        keys: &[],
+        repeatable: &[],
+        parse: |parts, _| {
+            posix_mq::parse(parts).map(Kind::PosixMq).map_err(RpcError::invalid_endpoint)
+        },
+        write_fresh: |directory, name| Ok(posix_mq::fresh(directory, name)),
+        is_there: posix_mq::is_there,
     },
     Scheme {
         name: "shm",

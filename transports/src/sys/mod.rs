@@ -3,6 +3,7 @@
 mod descriptors;
 mod fork;
 mod inherited;
+mod mqueue;
 mod pidfd;
 mod pipe;
 mod region;
@@ -12,6 +13,7 @@ mod socket;
 pub(crate) use descriptors::recv_with_descriptors;
 pub(crate) use fork::ThisProcess;
 pub(crate) use inherited::inherited;
+pub(crate) use mqueue::mq_receive_append;
 pub(crate) use pidfd::{pidfd_open, pidfd_send_signal};
 pub(crate) use pipe::{read_append, write_without_sigpipe};
 pub(crate) use region::Region;
