@@ -68,13 +68,13 @@ fn a_server_without_descriptors_serves_those_it_has() {
     attack_processes(&orders, |victim| {
         let mut crowd: Vec<_> = (0..100).map(|_| Raw::begin(victim.endpoint())).collect();
         let hello = crate::support::frame::Hello::default().to_bytes();
-        // Two descriptors for each connection: not all of them fit, and one may be closed again for want
-        // of its second. Over some transports those that do not fit cannot even begin to write.
+        // Two descriptors for each connection, or three: not all of them fit, and one may be closed again
+        // for want of another. Over some transports those that do not fit cannot even begin to write.
         let patience = std::time::Duration::from_millis(50);
         let greeting = crowd
             .iter_mut()
             .filter_map(|raw| (raw.stands(Some(patience)) && raw.try_write(&hello)).then_some(()));
-        assert!(greeting.count() >= 20);
+        assert!(greeting.count() >= 10);
         crowd[0].hello();
         victim.goes_on();
         drop(crowd);
