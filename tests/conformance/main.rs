@@ -9,6 +9,7 @@ mod bytes;
 mod close;
 mod death;
 mod full;
+mod idle;
 mod launched;
 mod leaks;
 mod names;
@@ -74,6 +75,8 @@ macro_rules! tests {
             clients_not_accepted_see_the_end;
         leaks:
             nothing_is_left;
+        idle:
+            an_idle_connection_takes_no_time;
         }
     };
 

@@ -9,7 +9,7 @@ use ipcall_transports::{Endpoint, Launch};
 use crate::subject::{accept, bind};
 use crate::waiting::{fill, read_exactly, read_some, write_all};
 use crate::watchdog::{self, Watchdog};
-use crate::{close, leaks};
+use crate::{close, idle, leaks};
 
 const ROLE: &str = "IPCALL_TEST_ROLE";
 const ABOUT: &str = "IPCALL_TEST_ABOUT";
@@ -87,6 +87,7 @@ fn play() {
         "idle-server" => idle(serve(&about)),
         "busy-client" => busy(connect(&about)),
         "deaf-client" => deaf(connect(&about)),
+        "asleep" => idle::measure(&about),
         "sigpipe" => close::write_with_deadly_sigpipe(&about),
         "audit" => leaks::audit(&about),
         "planted-leak" => leaks::plant_a_leak(),
