@@ -13,10 +13,14 @@ pub mod suggest;
 
 mod directory;
 mod fifo;
+#[expect(dead_code, unused_imports, reason = "its first user comes next")]
+mod key_file;
 mod launch;
 mod mem;
 mod pipe;
 mod pipe_halves;
+#[expect(dead_code, reason = "as for key_file")]
+mod process;
 mod ring;
 mod shm;
 mod stream;
