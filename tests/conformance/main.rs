@@ -14,6 +14,7 @@ mod launched;
 mod leaks;
 mod names;
 mod order;
+mod queues;
 mod roles;
 mod scratch;
 mod subject;
@@ -127,6 +128,25 @@ mod fifo {
     tests!(files);
 }
 
+mod sysv_mq {
+    pub(super) const SCHEME: &str = "sysv-mq";
+    tests!(both_ends);
+    tests!(processes);
+    tests!(files);
+    tests! {
+        queues:
+            many_clients_at_once,
+            clients_that_do_not_read_hold_up_nobody,
+            a_stopped_client_holds_up_nobody,
+            a_stopped_server_goes_on_where_it_was,
+            a_killed_server_leaves_no_queue_to_the_next,
+            a_server_killed_without_its_name_leaves_no_queue_to_the_next,
+            clients_remove_the_queues_of_a_killed_server,
+            the_last_words_of_a_server_arrive_after_it_has_ended,
+            another_user_is_refused;
+    }
+}
+
 mod shm {
     pub(super) const SCHEME: &str = "shm";
     tests!(both_ends);
@@ -152,6 +172,14 @@ mod tcp {
 fn every_registered_transport_has_its_table() {
     let registered: Vec<_> =
         ipcall_transports::schemes().iter().map(|scheme| scheme.name).collect();
-    let tables = [mem::SCHEME, pipe::SCHEME, fifo::SCHEME, shm::SCHEME, unix::SCHEME, tcp::SCHEME];
+    let tables = [
+        mem::SCHEME,
+        pipe::SCHEME,
+        fifo::SCHEME,
+        sysv_mq::SCHEME,
+        shm::SCHEME,
+        unix::SCHEME,
+        tcp::SCHEME,
+    ];
     assert_eq!(registered, tables);
 }

@@ -11,20 +11,20 @@ pub mod endpoint;
 #[doc(hidden)]
 pub mod suggest;
 
+mod bell;
 mod directory;
 mod fifo;
-#[expect(dead_code, unused_imports, reason = "its first user comes next")]
 mod key_file;
 mod launch;
 mod mem;
 mod pipe;
 mod pipe_halves;
-#[expect(dead_code, reason = "as for key_file")]
 mod process;
 mod ring;
 mod shm;
 mod stream;
 mod sys;
+mod sysv_mq;
 mod tcp;
 mod token;
 #[doc(hidden)]
