@@ -190,11 +190,14 @@ struct Turn<'a> {
     /// Set once this thread is to be woken from a sleep on descriptors.
     alarm: Option<Alarm>,
     wakers: Vec<Waker>,
+    /// Whether others have been told that the roles are free.
+    finished: bool,
 }
 
 impl<'a> Turn<'a> {
     fn new(shared: &'a Shared, waker: &'a Waker) -> Self {
-        Self { shared, waker, source: None, blocked: None, alarm: None, wakers: Vec::new() }
+        let (alarm, wakers) = (None, Vec::new());
+        Self { shared, waker, source: None, blocked: None, alarm, wakers, finished: false }
     }
 
     fn set_alarm(&mut self) -> Result<Waker, RpcError> {
@@ -394,47 +397,64 @@ impl<'a> Turn<'a> {
     /// is over is left to the next call.
     fn finish(mut self, deadline: Option<Instant>) {
         let link = &self.shared.link;
-        if link.outbox.waits() && self.blocked.is_none() && link.calls().any_waiting().is_none() {
-            self.blocked = link.outbox.stop_reading();
-        }
-        while self.blocked.is_some() && !is_over(deadline) {
-            let mut calls = self.shared.link.calls();
-            if calls.closed().is_some() {
+        loop {
+            if link.outbox.waits() && self.blocked.is_none() && link.calls().any_waiting().is_none()
+            {
+                self.blocked = link.outbox.stop_reading();
+            }
+            // Also what was left to this thread while it waited for something else.
+            if !self.give_back() || is_over(deadline) {
+                break;
+            }
+            let mut calls = link.calls();
+            let (closed, others) = (calls.closed().is_some(), calls.any_waiting().is_some());
+            drop(calls);
+            // Whoever waits now will look here before it goes.
+            if others && !closed {
+                break;
+            }
+            self.blocked = self.shared.roles().blocked.take();
+            if closed {
                 // What is left cannot arrive any more.
                 self.blocked = None;
-                return;
+            } else if self.blocked.is_some() {
+                // Nobody waits who could go on with this.
+                self.step(deadline, None);
             }
-            let others = calls.any_waiting().is_some();
-            drop(calls);
-            if others {
-                return;
-            }
-            // Nobody waits who could go on with this.
-            self.step(deadline, None);
         }
+        self.finished = true;
     }
-}
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut wanted = None;
-        {
+    /// Gives the roles back, and wakes someone to take them. Whether there is a write to go on with.
+    fn give_back(&mut self) -> bool {
+        let (mut wanted, blocked) = (None, self.blocked.take());
+        let left = {
             let mut roles = self.shared.roles();
             if let Some(mut source) = self.source.take() {
                 source.pause();
                 roles.source = Some(source);
                 wanted = roles.source_wanted.take();
             }
-            if self.blocked.is_some() {
-                roles.blocked = self.blocked.take();
+            if blocked.is_some() {
+                roles.blocked = blocked;
             }
             if roles.source.is_none() && roles.blocked.is_none() {
-                return;
+                return false;
             }
-        }
+            roles.blocked.is_some()
+        };
         // The first may have gone meanwhile.
         let next = self.shared.link.calls().any_waiting();
         wanted.into_iter().chain(next).for_each(Waker::wake);
+        left
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.give_back();
+        }
     }
 }
 
