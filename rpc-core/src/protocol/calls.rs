@@ -222,7 +222,7 @@ impl Calls {
     /// that came before the connection ended is still given out.
     #[inline]
     pub fn poll(&mut self, id: u64, waker: &Waker) -> Option<Taken> {
-        let taken = self.take(id);
+        let taken = self.look(id);
         if taken.is_none()
             && let Some(Slot { state: State::Waiting(remembered), .. }) = self.slot(id)
             && !remembered.as_ref().is_some_and(|old| old.will_wake(waker))
@@ -235,6 +235,18 @@ impl Calls {
     /// The same for whoever need not be woken.
     #[inline]
     pub fn take(&mut self, id: u64) -> Option<Taken> {
+        let taken = self.look(id);
+        if taken.is_none()
+            && let Some(Slot { state: State::Waiting(remembered), .. }) = self.slot(id)
+        {
+            // It may have had to be before, and would be asked in vain.
+            *remembered = None;
+        }
+        taken
+    }
+
+    #[inline]
+    fn look(&mut self, id: u64) -> Option<Taken> {
         let closed = self.closed.is_some();
         let slot = self.slot(id)?;
         match &mut slot.state {
