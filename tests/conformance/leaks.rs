@@ -8,11 +8,13 @@ use crate::roles::Child;
 use crate::subject::{Subject, accept};
 use crate::waiting::{fill, read_exactly, read_some, write_all};
 
-/// What a process holds: its descriptors with what they lead to, and how many threads it has.
+/// What a process holds: its descriptors with what they lead to, how many threads it has, and what there is
+/// in the system that it has used and that does not go with it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Holdings {
     descriptors: Vec<String>,
     threads: usize,
+    queues: Vec<u32>,
 }
 
 impl Holdings {
@@ -26,8 +28,25 @@ impl Holdings {
             .map(|(path, target)| format!("{} -> {}", path.display(), target.display()))
             .collect();
         descriptors.sort();
-        Self { descriptors, threads: fs::read_dir("/proc/self/task").unwrap().count() }
+        let threads = fs::read_dir("/proc/self/task").unwrap().count();
+        Self { descriptors, threads, queues: queues_of(&[std::process::id()]) }
     }
+}
+
+/// The System V message queues in which one of these processes, or threads, was the last to send or to
+/// receive. None where the kernel has none.
+pub(crate) fn queues_of(processes: &[u32]) -> Vec<u32> {
+    let list = fs::read_to_string("/proc/sysvipc/msg").unwrap_or_default();
+    let (title, lines) = list.split_once('\n').unwrap_or_default();
+    let place = |name| title.split_whitespace().position(|title| title == name).unwrap();
+    let lines = lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    lines
+        .filter(|fields| {
+            let user = |name| fields[place(name)].parse().unwrap();
+            processes.contains(&user("lspid")) || processes.contains(&user("lrpid"))
+        })
+        .map(|fields| fields[place("msqid")].parse().unwrap())
+        .collect()
 }
 
 pub(crate) fn nothing_is_left(subject: &Subject) {
@@ -46,6 +65,7 @@ pub(crate) fn audit(scheme: &str) {
     }
     assert_eq!(Holdings::now(), before);
     assert!(subject.scratch().entries().is_empty());
+    assert!(before.queues.is_empty(), "{before:?}");
 }
 
 fn round(subject: &Subject) {

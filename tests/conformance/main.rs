@@ -9,10 +9,12 @@ mod bytes;
 mod close;
 mod death;
 mod full;
+mod idle;
 mod launched;
 mod leaks;
 mod names;
 mod order;
+mod queues;
 #[path = "../support/quota.rs"]
 mod quota;
 mod roles;
@@ -76,6 +78,8 @@ macro_rules! tests {
             clients_not_accepted_see_the_end;
         leaks:
             nothing_is_left;
+        idle:
+            an_idle_connection_takes_no_time;
         }
     };
 
@@ -133,6 +137,25 @@ mod posix_mq {
     tests!(files);
 }
 
+mod sysv_mq {
+    pub(super) const SCHEME: &str = "sysv-mq";
+    tests!(both_ends);
+    tests!(processes);
+    tests!(files);
+    tests! {
+        queues:
+            many_clients_at_once,
+            clients_that_do_not_read_hold_up_nobody,
+            a_stopped_client_holds_up_nobody,
+            a_stopped_server_goes_on_where_it_was,
+            a_killed_server_leaves_no_queue_to_the_next,
+            a_server_killed_without_its_name_leaves_no_queue_to_the_next,
+            clients_remove_the_queues_of_a_killed_server,
+            the_last_words_of_a_server_arrive_after_it_has_ended,
+            another_user_is_refused;
+    }
+}
+
 mod shm {
     pub(super) const SCHEME: &str = "shm";
     tests!(both_ends);
@@ -163,6 +186,7 @@ fn every_registered_transport_has_its_table() {
         pipe::SCHEME,
         fifo::SCHEME,
         posix_mq::SCHEME,
+        sysv_mq::SCHEME,
         shm::SCHEME,
         unix::SCHEME,
         tcp::SCHEME,

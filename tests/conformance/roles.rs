@@ -9,7 +9,7 @@ use ipcall_transports::{Endpoint, Launch};
 use crate::subject::{accept, bind};
 use crate::waiting::{fill, read_exactly, read_some, write_all};
 use crate::watchdog::{self, Watchdog};
-use crate::{close, leaks};
+use crate::{close, idle, leaks, queues};
 
 const ROLE: &str = "IPCALL_TEST_ROLE";
 const ABOUT: &str = "IPCALL_TEST_ABOUT";
@@ -55,6 +55,11 @@ impl Child {
         Self(child.unwrap())
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// `kill -9`, without waiting for the end.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
@@ -87,6 +92,10 @@ fn play() {
         "idle-server" => idle(serve(&about)),
         "busy-client" => busy(connect(&about)),
         "deaf-client" => deaf(connect(&about)),
+        "nameless-server" => queues::serve_without_a_name(&about),
+        "stranger" => queues::be_a_stranger(&about),
+        "last-words" => queues::say_last_words(&about),
+        "asleep" => idle::measure(&about),
         "sigpipe" => close::write_with_deadly_sigpipe(&about),
         "audit" => leaks::audit(&about),
         "planted-leak" => leaks::plant_a_leak(),
@@ -96,7 +105,7 @@ fn play() {
 }
 
 /// Says that it is there, and waits for the end.
-fn idle(mut transport: Transport) {
+pub(crate) fn idle(mut transport: Transport) {
     write_all(&mut *transport.writer, b"!");
     let _ = read_some(&mut *transport.reader, &mut Vec::new(), 1);
 }

@@ -176,6 +176,11 @@ impl Raw {
     /// Greets, and says whether it is greeted in turn.
     pub(crate) fn finds_a_welcome(mut self) -> bool {
         self.try_write(&Hello::default().to_bytes());
+        self.is_welcomed()
+    }
+
+    /// Whether the server's `Hello` comes, and not the end.
+    pub(crate) fn is_welcomed(&mut self) -> bool {
         while self.come.len() < PREFACE.len() {
             if !self.fill(None) {
                 return false;

@@ -11,8 +11,10 @@ pub mod endpoint;
 #[doc(hidden)]
 pub mod suggest;
 
+mod bell;
 mod directory;
 mod fifo;
+mod key_file;
 mod launch;
 mod mem;
 mod pipe;
@@ -23,6 +25,7 @@ mod ring;
 mod shm;
 mod stream;
 mod sys;
+mod sysv_mq;
 mod tcp;
 mod token;
 #[doc(hidden)]

@@ -22,7 +22,7 @@ pub(crate) use place::Place;
 pub use scheme::{Scheme, schemes};
 
 use crate::launch::Launch;
-use crate::{fifo, pipe, posix_mq, shm, tcp, unix};
+use crate::{fifo, key_file, pipe, posix_mq, shm, sysv_mq, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -51,6 +51,7 @@ pub(crate) enum Kind {
     Pipe(pipe::Address),
     Fifo(fifo::Address),
     PosixMq(Place),
+    SysvMq(key_file::Address),
     Shm(shm::Address),
     Unix(unix::Address),
     Tcp(tcp::Address),
@@ -153,6 +154,7 @@ impl Endpoint {
             Kind::Pipe(address) => pipe::bind(address)?,
             Kind::Fifo(address) => Box::new(fifo::Listener::bind(address, &self.settings)?),
             Kind::PosixMq(place) => Box::new(posix_mq::Listener::bind(place, &self.settings)?),
+            Kind::SysvMq(address) => Box::new(sysv_mq::Listener::bind(address, &self.settings)?),
             Kind::Shm(address) => Box::new(shm::Listener::bind(address, &self.settings)?),
             Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
             Kind::Tcp(address) => {
@@ -183,6 +185,7 @@ impl Connector for Endpoint {
             Kind::Pipe(address) => pipe::connect(address),
             Kind::Fifo(address) => fifo::connect(address),
             Kind::PosixMq(place) => posix_mq::connect(place),
+            Kind::SysvMq(address) => sysv_mq::connect(address),
             Kind::Shm(address) => shm::connect(address, &self.settings),
             Kind::Unix(address) => unix::connect(address, &self.settings),
             Kind::Tcp(address) => tcp::connect(address),

@@ -8,14 +8,14 @@ use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
 use crate::launch::Launch;
-use crate::{fifo, mem, pipe, posix_mq, shm, suggest, tcp, unix};
+use crate::{fifo, key_file, mem, pipe, posix_mq, shm, suggest, sysv_mq, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 7] = [
+static SCHEMES: [Scheme; 8] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -65,6 +65,20 @@ static SCHEMES: [Scheme; 7] = [
         },
         write_fresh: |directory, name| Ok(posix_mq::fresh(directory, name)),
         is_there: posix_mq::is_there,
+    },
+    Scheme {
+        name: "sysv-mq",
+        summary: "System V message queues, found by a key file in a private directory",
+        example: "sysv-mq:/run/user/1000/wordcount/key",
+        in_process: false,
+        starts_server: false,
+        keys: &[],
+        repeatable: &[],
+        parse: |parts, _| {
+            key_file::Address::parse(parts).map(Kind::SysvMq).map_err(RpcError::invalid_endpoint)
+        },
+        write_fresh: |directory, name| Ok(key_file::Address::fresh("sysv-mq", directory, name)),
+        is_there: sysv_mq::is_available,
     },
     Scheme {
         name: "shm",

@@ -3,6 +3,7 @@
 mod descriptors;
 mod fork;
 mod inherited;
+pub(crate) mod message_queue;
 mod mqueue;
 mod pidfd;
 mod pipe;
