@@ -18,6 +18,7 @@ mod mem;
 mod pipe;
 mod pipe_halves;
 mod ring;
+mod ring_halves;
 mod shm;
 mod stream;
 mod sys;

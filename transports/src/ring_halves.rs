@@ -1,10 +1,7 @@
-//! The two halves of a connection, once its memory is there: a ring each way, and a bell for each.
+//! The two halves of a connection over rings in shared memory: one each way, and a bell for each. What a bell
+//! is, and where the memory comes from, their users know: `shm:` and `sysv-shm:`.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::ring::{Consumer, Producer, Read};
 use crate::sys::{Region, ThisProcess};
@@ -13,63 +10,33 @@ use crate::sys::{Region, ThisProcess};
 /// that has died rings it, and who never sleeps would not notice.
 const LOOKS: u32 = 4096;
 
-/// One end of a bell.
-#[derive(Debug)]
-pub(super) struct Bell(OwnedFd);
-
-/// What a bell has to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
-    Nothing,
-    /// The other end is closed, because its half was dropped or its process has died.
-    Gone,
-}
-
-impl Bell {
-    pub(super) fn new(end: OwnedFd) -> Self {
-        Self(end)
-    }
-
+/// A half's bell: what it sleeps on, and what wakes the half at the other end. Once the peer has gone it rings
+/// without end.
+pub(crate) trait Bell {
     /// Wakes who sleeps at the other end. If it has gone there is nobody to wake, and it will be noticed.
     ///
     /// # Errors
     /// When this is no bell.
-    pub(super) fn ring(&self) -> io::Result<()> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        loop {
-            return match send(self.0.as_raw_fd(), &[1], flags) {
-                Err(Errno::EINTR) => continue,
-                // Full of rings that nobody has heard yet.
-                Ok(_) | Err(Errno::EAGAIN | Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-                Err(errno) => Err(errno.into()),
-            };
-        }
-    }
+    fn ring(&self) -> io::Result<()>;
 
-    /// Takes out all rings.
-    fn hear(&self) -> io::Result<Said> {
-        let mut rings = [0; 64];
-        loop {
-            return match recv(self.0.as_raw_fd(), &mut rings, MsgFlags::MSG_DONTWAIT) {
-                Err(Errno::EINTR) => continue,
-                Ok(count) if count == rings.len() => continue,
-                Ok(0) | Err(Errno::ECONNRESET) => Ok(Said::Gone),
-                Ok(_) | Err(Errno::EAGAIN) => Ok(Said::Nothing),
-                Err(errno) => Err(errno.into()),
-            };
-        }
-    }
+    /// Silences it, and says what it had to say.
+    ///
+    /// # Errors
+    /// When the connection has ended for another reason than that the peer has gone.
+    fn hear(&self) -> io::Result<Said>;
 }
 
-impl AsFd for Bell {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
+/// What a bell has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Nothing,
+    /// The other half was dropped, or its process has died.
+    Gone,
 }
 
 /// The half that reads. Its bell is not its own, so that it is there before this is.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     ring: Consumer<Region>,
     process: ThisProcess,
     /// Whether it has slept, or was about to, since it last looked at the bell.
@@ -78,15 +45,15 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(ring: Consumer<Region>, process: ThisProcess) -> Self {
+    pub(crate) fn new(ring: Consumer<Region>, process: ThisProcess) -> Self {
         // As far as a client is concerned: its bells are rung when it is accepted.
         Self { ring, process, slept: true, looks: 0 }
     }
 
     #[inline]
-    pub(super) fn try_read(
+    pub(crate) fn try_read(
         &mut self,
-        bell: &Bell,
+        bell: &impl Bell,
         buffer: &mut Vec<u8>,
         limit: usize,
     ) -> io::Result<usize> {
@@ -120,7 +87,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn arm(&mut self, bell: &Bell) -> bool {
+    pub(crate) fn arm(&mut self, bell: &impl Bell) -> bool {
         self.looks = 0;
         // What rang for an earlier sleep must not end this one. Errors show again when it is read.
         if !self.process.is_current() || (self.slept && bell.hear().ok() != Some(Said::Nothing)) {
@@ -133,7 +100,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // In a forked child the connection is not over. The end of the bell wakes whoever waits for room.
+        // In a forked child the connection is not over. Whoever waits for room is woken by the bell's end.
         if self.process.is_current() {
             self.ring.close();
         }
@@ -142,19 +109,23 @@ impl Drop for Reader {
 
 /// The half that writes.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     ring: Producer<Region>,
     process: ThisProcess,
     slept: bool,
 }
 
 impl Writer {
-    pub(super) fn new(ring: Producer<Region>, process: ThisProcess) -> Self {
+    pub(crate) fn new(ring: Producer<Region>, process: ThisProcess) -> Self {
         Self { ring, process, slept: true }
     }
 
     #[inline]
-    pub(super) fn try_write(&mut self, bell: &Bell, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn try_write(
+        &mut self,
+        bell: &impl Bell,
+        buffers: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
         self.process.check()?;
         let mut said = Said::Nothing;
         if std::mem::take(&mut self.slept) {
@@ -177,7 +148,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn arm(&mut self, bell: &Bell) -> bool {
+    pub(crate) fn arm(&mut self, bell: &impl Bell) -> bool {
         if !self.process.is_current() || (self.slept && bell.hear().ok() != Some(Said::Nothing)) {
             return false;
         }
