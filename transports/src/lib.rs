@@ -11,12 +11,15 @@ pub mod endpoint;
 #[doc(hidden)]
 pub mod suggest;
 
+mod bell;
 mod directory;
 mod fifo;
+mod key_file;
 mod launch;
 mod mem;
 mod pipe;
 mod pipe_halves;
+mod process;
 mod ring;
 mod ring_halves;
 mod shm;
