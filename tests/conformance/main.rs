@@ -124,6 +124,13 @@ mod fifo {
     tests!(files);
 }
 
+mod sysv_shm {
+    pub(super) const SCHEME: &str = "sysv-shm";
+    tests!(both_ends);
+    tests!(processes);
+    tests!(files);
+}
+
 mod shm {
     pub(super) const SCHEME: &str = "shm";
     tests!(both_ends);
@@ -149,6 +156,14 @@ mod tcp {
 fn every_registered_transport_has_its_table() {
     let registered: Vec<_> =
         ipcall_transports::schemes().iter().map(|scheme| scheme.name).collect();
-    let tables = [mem::SCHEME, pipe::SCHEME, fifo::SCHEME, shm::SCHEME, unix::SCHEME, tcp::SCHEME];
+    let tables = [
+        mem::SCHEME,
+        pipe::SCHEME,
+        fifo::SCHEME,
+        sysv_shm::SCHEME,
+        shm::SCHEME,
+        unix::SCHEME,
+        tcp::SCHEME,
+    ];
     assert_eq!(registered, tables);
 }

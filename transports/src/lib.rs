@@ -25,6 +25,7 @@ mod ring_halves;
 mod shm;
 mod stream;
 mod sys;
+mod sysv_shm;
 mod tcp;
 mod token;
 #[doc(hidden)]

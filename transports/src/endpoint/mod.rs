@@ -20,7 +20,7 @@ pub(crate) use parts::Parts;
 pub use scheme::{Scheme, schemes};
 
 use crate::launch::Launch;
-use crate::{fifo, pipe, shm, tcp, unix};
+use crate::{fifo, pipe, shm, sysv_shm, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -48,6 +48,7 @@ pub(crate) enum Kind {
     Mem(String),
     Pipe(pipe::Address),
     Fifo(fifo::Address),
+    SysvShm(sysv_shm::Address),
     Shm(shm::Address),
     Unix(unix::Address),
     Tcp(tcp::Address),
@@ -149,6 +150,7 @@ impl Endpoint {
             Kind::Mem(name) => Box::new(MemoryListener::bind(name)?),
             Kind::Pipe(address) => pipe::bind(address)?,
             Kind::Fifo(address) => Box::new(fifo::Listener::bind(address, &self.settings)?),
+            Kind::SysvShm(address) => Box::new(sysv_shm::Listener::bind(address, &self.settings)?),
             Kind::Shm(address) => Box::new(shm::Listener::bind(address, &self.settings)?),
             Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
             Kind::Tcp(address) => {
@@ -178,6 +180,7 @@ impl Connector for Endpoint {
             Kind::Mem(name) => memory::connect(name),
             Kind::Pipe(address) => pipe::connect(address),
             Kind::Fifo(address) => fifo::connect(address),
+            Kind::SysvShm(address) => sysv_shm::connect(address),
             Kind::Shm(address) => shm::connect(address, &self.settings),
             Kind::Unix(address) => unix::connect(address, &self.settings),
             Kind::Tcp(address) => tcp::connect(address),

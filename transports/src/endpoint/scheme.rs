@@ -8,14 +8,14 @@ use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
 use crate::launch::Launch;
-use crate::{fifo, mem, pipe, shm, suggest, tcp, unix};
+use crate::{fifo, mem, pipe, shm, suggest, sysv_shm, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 6] = [
+static SCHEMES: [Scheme; 7] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -51,6 +51,20 @@ static SCHEMES: [Scheme; 6] = [
         parse: |parts, _| fifo::parse(parts).map(Kind::Fifo).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(fifo::fresh(directory, name)),
         is_there: || true,
+    },
+    Scheme {
+        name: "sysv-shm",
+        summary: "rings in System V shared memory, with semaphores as doorbells",
+        example: "sysv-shm:/run/user/1000/wordcount/key",
+        in_process: false,
+        starts_server: false,
+        keys: &["ring"],
+        repeatable: &[],
+        parse: |parts, _| {
+            sysv_shm::parse(parts).map(Kind::SysvShm).map_err(RpcError::invalid_endpoint)
+        },
+        write_fresh: |directory, name| Ok(sysv_shm::fresh(directory, name)),
+        is_there: sysv_shm::is_available,
     },
     Scheme {
         name: "shm",
