@@ -31,7 +31,7 @@ struct Joining {
 enum State {
     Waiting,
     /// The half that did not find it out has still to take its own.
-    Joined(Option<Reader>, Option<Writer>),
+    Joined(Box<(Option<Reader>, Option<Writer>)>),
     Failed(io::ErrorKind, String),
 }
 
@@ -79,14 +79,16 @@ impl Joining {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Waiting = *state {
             match self.receive() {
-                Ok((reader, writer)) => *state = State::Joined(Some(reader), Some(writer)),
+                Ok((reader, writer)) => {
+                    *state = State::Joined(Box::new((Some(reader), Some(writer))));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => *state = State::Failed(error.kind(), error.to_string()),
             }
         }
         match &mut *state {
             State::Waiting => Ok(None),
-            State::Joined(reader, writer) => Ok(take(reader, writer)),
+            State::Joined(halves) => Ok(take(&mut halves.0, &mut halves.1)),
             State::Failed(kind, text) => Err(io::Error::new(*kind, text.clone())),
         }
     }

@@ -90,7 +90,7 @@ impl Mapping {
     /// The number at this offset, which is a multiple of 8. If this is not writable, it may only be read.
     #[inline]
     pub(super) fn word(&self, offset: usize) -> &AtomicU64 {
-        let within = offset % size_of::<AtomicU64>() == 0
+        let within = offset.is_multiple_of(size_of::<AtomicU64>())
             && offset.checked_add(size_of::<AtomicU64>()).is_some_and(|end| end <= self.length);
         assert!(within, "a word at {offset} of {} bytes", self.length);
         // SAFETY: the offset is within the mapping, as was checked.

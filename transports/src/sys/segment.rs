@@ -51,6 +51,12 @@ impl Segment {
         Self::get(key, size, libc::IPC_CREAT | libc::IPC_EXCL | 0o600)
     }
 
+    /// The same with other permissions.
+    #[cfg(test)]
+    pub(crate) fn create_with_mode(key: i32, size: usize, mode: i32) -> io::Result<Self> {
+        Self::get(key, size, libc::IPC_CREAT | libc::IPC_EXCL | mode)
+    }
+
     /// The segment known by `key`, whoever has made it.
     ///
     /// # Errors

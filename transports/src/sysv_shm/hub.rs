@@ -181,6 +181,11 @@ impl Running {
         let _ = hub.objects.segment.remove();
     }
 
+    #[cfg(test)]
+    pub(super) fn objects(&self) -> &Objects {
+        &self.hub.objects
+    }
+
     /// Nobody has the connection any more on this side.
     fn disown(&self, slot: usize) {
         let mut occupants = self.hub.occupants();

@@ -88,7 +88,7 @@ impl Side {
     }
 
     /// Where its memory begins.
-    fn offset(self, capacity: usize) -> usize {
+    pub(super) fn offset(self, capacity: usize) -> usize {
         match self {
             Self::Client => HEAD,
             Self::Server => HEAD + CONTROL + capacity,

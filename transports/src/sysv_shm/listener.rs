@@ -51,6 +51,13 @@ impl Listener {
     }
 }
 
+#[cfg(test)]
+impl Listener {
+    pub(super) fn objects(&self) -> &Objects {
+        self.running.0.objects()
+    }
+}
+
 impl Accept for Listener {
     fn try_accept(&mut self) -> io::Result<Transport> {
         Running::accept(&self.running.0)
