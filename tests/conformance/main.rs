@@ -16,6 +16,8 @@ mod order;
 mod roles;
 mod scratch;
 mod subject;
+#[path = "../support/system_v.rs"]
+mod system_v;
 mod threads;
 mod waiting;
 mod watchdog;

@@ -2,11 +2,14 @@
 
 use std::fs;
 
-/// Its descriptors with what they lead to, and how many threads it has.
+use super::system_v::SystemV;
+
+/// Its descriptors with what they lead to, how many threads it has, and its System V objects.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Holdings {
     pub(crate) descriptors: Vec<String>,
     pub(crate) threads: usize,
+    pub(crate) system_v: SystemV,
 }
 
 impl Holdings {
@@ -26,7 +29,8 @@ impl Holdings {
             .map(|(path, target)| format!("{} -> {}", path.display(), target.display()))
             .collect();
         descriptors.sort();
-        Self { descriptors, threads: fs::read_dir(format!("/proc/{pid}/task")).unwrap().count() }
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+        Self { descriptors, threads, system_v: SystemV::of(pid) }
     }
 }
 
