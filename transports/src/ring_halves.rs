@@ -41,13 +41,15 @@ pub(crate) struct Reader {
     process: ThisProcess,
     /// Whether it has slept, or was about to, since it last looked at the bell.
     slept: bool,
+    /// Whether the bell has said that the peer has gone. It need not say so again to who sleeps on edges.
+    gone: bool,
     looks: u32,
 }
 
 impl Reader {
     pub(crate) fn new(ring: Consumer<Region>, process: ThisProcess) -> Self {
         // As far as a client is concerned: its bells are rung when it is accepted.
-        Self { ring, process, slept: true, looks: 0 }
+        Self { ring, process, slept: true, gone: false, looks: 0 }
     }
 
     #[inline]
@@ -58,9 +60,8 @@ impl Reader {
         limit: usize,
     ) -> io::Result<usize> {
         self.process.check()?;
-        let mut said = Said::Nothing;
         if std::mem::take(&mut self.slept) {
-            said = bell.hear()?;
+            self.hear(bell)?;
         }
         loop {
             match self.ring.read(buffer, limit)? {
@@ -71,7 +72,7 @@ impl Reader {
                     return Ok(count);
                 }
                 Read::End => return Ok(0),
-                Read::Nothing if said == Said::Gone => return Err(died()),
+                Read::Nothing if self.gone => return Err(died()),
                 Read::Nothing => {}
             }
             self.looks += 1;
@@ -79,8 +80,8 @@ impl Reader {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             self.looks = 0;
-            said = bell.hear()?;
-            if said == Said::Nothing {
+            self.hear(bell)?;
+            if !self.gone {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             // What it wrote before it went is still to be read.
@@ -90,11 +91,16 @@ impl Reader {
     pub(crate) fn arm(&mut self, bell: &impl Bell) -> bool {
         self.looks = 0;
         // What rang for an earlier sleep must not end this one. Errors show again when it is read.
-        if !self.process.is_current() || (self.slept && bell.hear().ok() != Some(Said::Nothing)) {
+        if !self.process.is_current() || (self.slept && self.hear(bell).is_err()) || self.gone {
             return false;
         }
         self.slept = self.ring.arm().unwrap_or(false);
         self.slept
+    }
+
+    fn hear(&mut self, bell: &impl Bell) -> io::Result<()> {
+        self.gone |= bell.hear()? == Said::Gone;
+        Ok(())
     }
 }
 
@@ -113,11 +119,13 @@ pub(crate) struct Writer {
     ring: Producer<Region>,
     process: ThisProcess,
     slept: bool,
+    /// See [`Reader`].
+    gone: bool,
 }
 
 impl Writer {
     pub(crate) fn new(ring: Producer<Region>, process: ThisProcess) -> Self {
-        Self { ring, process, slept: true }
+        Self { ring, process, slept: true, gone: false }
     }
 
     #[inline]
@@ -127,11 +135,10 @@ impl Writer {
         buffers: &[IoSlice<'_>],
     ) -> io::Result<usize> {
         self.process.check()?;
-        let mut said = Said::Nothing;
         if std::mem::take(&mut self.slept) {
-            said = bell.hear()?;
+            self.hear(bell)?;
         }
-        if said == Said::Gone || self.ring.is_unheard() {
+        if self.gone || self.ring.is_unheard() {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the peer reads no more"));
         }
         if buffers.iter().all(|buffer| buffer.is_empty()) {
@@ -149,11 +156,16 @@ impl Writer {
     }
 
     pub(crate) fn arm(&mut self, bell: &impl Bell) -> bool {
-        if !self.process.is_current() || (self.slept && bell.hear().ok() != Some(Said::Nothing)) {
+        if !self.process.is_current() || (self.slept && self.hear(bell).is_err()) || self.gone {
             return false;
         }
         self.slept = self.ring.arm().unwrap_or(false);
         self.slept
+    }
+
+    fn hear(&mut self, bell: &impl Bell) -> io::Result<()> {
+        self.gone |= bell.hear()? == Said::Gone;
+        Ok(())
     }
 }
 
@@ -167,4 +179,61 @@ impl Drop for Writer {
 
 fn died() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "it has gone without closing the connection")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use std::cell::Cell;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    use nix::unistd::ftruncate;
+
+    use super::*;
+    use crate::ring::CONTROL;
+
+    /// A bell that says so once, as it does to who sleeps on edges.
+    struct Once(Cell<Said>);
+
+    impl Bell for Once {
+        fn ring(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn hear(&self) -> io::Result<Said> {
+            Ok(self.0.replace(Said::Nothing))
+        }
+    }
+
+    #[test]
+    fn a_death_that_was_heard_before_the_last_bytes_is_not_forgotten() {
+        const CAPACITY: usize = 4096;
+        let memory = |_| {
+            let file = memfd_create("ring-halves", MFdFlags::MFD_CLOEXEC).unwrap();
+            ftruncate(&file, (CONTROL + CAPACITY) as i64).unwrap();
+            Region::map(file, CAPACITY, true).unwrap()
+        };
+        let [ours, theirs] = [0, 1].map(memory);
+        let process = ThisProcess::current().unwrap();
+        let mut theirs_before = Producer::new(theirs.clone(), ours.clone(), CAPACITY);
+        theirs_before.write(&[IoSlice::new(b"last words")]).unwrap();
+        let mut reader =
+            Reader::new(Consumer::new(ours.clone(), theirs.clone(), CAPACITY), process);
+        let mut writer = Writer::new(Producer::new(ours, theirs, CAPACITY), process);
+
+        let bell = Once(Cell::new(Said::Gone));
+        let mut bytes = Vec::with_capacity(64);
+        assert_eq!(reader.try_read(&bell, &mut bytes, 64).unwrap(), 10);
+        assert!(!reader.arm(&bell));
+        for _ in 0..2 {
+            let error = reader.try_read(&bell, &mut bytes, 64).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        bell.0.set(Said::Gone);
+        assert!(!writer.arm(&bell));
+        for _ in 0..2 {
+            let error = writer.try_write(&bell, &[IoSlice::new(b"?")]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
 }
