@@ -6,6 +6,7 @@ use ipcall_core::transport::{Connector, Transport};
 
 use crate::roles::Child;
 use crate::subject::{Subject, accept};
+use crate::system_v::{SystemV, make_segment, remove_segment};
 use crate::waiting::{fill, read_exactly, read_some, write_all};
 
 /// What a process holds: its descriptors with what they lead to, how many threads it has, and what there is
@@ -15,6 +16,7 @@ pub(crate) struct Holdings {
     descriptors: Vec<String>,
     threads: usize,
     queues: Vec<u32>,
+    system_v: SystemV,
 }
 
 impl Holdings {
@@ -29,7 +31,8 @@ impl Holdings {
             .collect();
         descriptors.sort();
         let threads = fs::read_dir("/proc/self/task").unwrap().count();
-        Self { descriptors, threads, queues: queues_of(&[std::process::id()]) }
+        let queues = queues_of(&[std::process::id()]);
+        Self { descriptors, threads, queues, system_v: SystemV::of("self") }
     }
 }
 
@@ -103,14 +106,20 @@ fn round(subject: &Subject) {
 /// The detector detects.
 #[test]
 fn a_planted_leak_is_found() {
-    let (status, stderr) = Child::spawn("planted-leak", "").output();
-    assert!(!status.success());
-    assert!(stderr.contains("left == right"), "{stderr}");
-    assert!(stderr.contains("/dev/null"), "{stderr}");
+    for (what, shown) in [("descriptor", "/dev/null"), ("segment", "segments: 1")] {
+        let (status, stderr) = Child::spawn("planted-leak", what).output();
+        assert!(!status.success());
+        assert!(stderr.contains("left == right"), "{stderr}");
+        assert!(stderr.contains(shown), "{stderr}");
+    }
 }
 
-pub(crate) fn plant_a_leak() {
+pub(crate) fn plant_a_leak(what: &str) {
     let before = Holdings::now();
-    std::mem::forget(fs::File::open("/dev/null").unwrap());
-    assert_eq!(Holdings::now(), before);
+    let segment = (what == "segment").then(make_segment);
+    std::mem::forget((what == "descriptor").then(|| fs::File::open("/dev/null").unwrap()));
+    let after = Holdings::now();
+    // It would stay when the process has ended.
+    segment.into_iter().for_each(remove_segment);
+    assert_eq!(after, before);
 }

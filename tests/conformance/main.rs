@@ -20,6 +20,8 @@ mod quota;
 mod roles;
 mod scratch;
 mod subject;
+#[path = "../support/system_v.rs"]
+mod system_v;
 mod threads;
 mod waiting;
 mod watchdog;
@@ -156,6 +158,13 @@ mod sysv_mq {
     }
 }
 
+mod sysv_shm {
+    pub(super) const SCHEME: &str = "sysv-shm";
+    tests!(both_ends);
+    tests!(processes);
+    tests!(files);
+}
+
 mod shm {
     pub(super) const SCHEME: &str = "shm";
     tests!(both_ends);
@@ -187,6 +196,7 @@ fn every_registered_transport_has_its_table() {
         fifo::SCHEME,
         posix_mq::SCHEME,
         sysv_mq::SCHEME,
+        sysv_shm::SCHEME,
         shm::SCHEME,
         unix::SCHEME,
         tcp::SCHEME,

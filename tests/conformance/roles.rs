@@ -98,7 +98,7 @@ fn play() {
         "asleep" => idle::measure(&about),
         "sigpipe" => close::write_with_deadly_sigpipe(&about),
         "audit" => leaks::audit(&about),
-        "planted-leak" => leaks::plant_a_leak(),
+        "planted-leak" => leaks::plant_a_leak(&about),
         "hang" => watchdog::plant_a_hang(),
         other => crate::launched::play(other, &about),
     }

@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-/// Its descriptors with what they lead to, how many threads it has, and in how many pairs of System V
-/// message queues it was the last to receive. (The keys of a pair differ in the last bit. Of a server's one
-/// queue that is always true, of the other only sometimes.)
+use super::system_v::SystemV;
+
+/// Its descriptors with what they lead to, how many threads it has, in how many pairs of System V
+/// message queues it was the last to receive (the keys of a pair differ in the last bit; of a server's one
+/// queue that is always true, of the other only sometimes), and its other System V objects.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Holdings {
     pub(crate) descriptors: Vec<String>,
     pub(crate) threads: usize,
     pub(crate) queues: usize,
+    pub(crate) system_v: SystemV,
 }
 
 impl Holdings {
@@ -40,7 +43,7 @@ impl Holdings {
             tasks.iter().any(|task| task == fields[6]).then_some(pair)
         });
         let queues = queues.collect::<BTreeSet<_>>().len();
-        Self { descriptors, threads: tasks.len(), queues }
+        Self { descriptors, threads: tasks.len(), queues, system_v: SystemV::of(pid) }
     }
 }
 

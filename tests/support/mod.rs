@@ -13,6 +13,7 @@ pub(crate) mod role;
 pub(crate) mod scratch;
 pub(crate) mod serving;
 pub(crate) mod subject;
+pub(crate) mod system_v;
 pub(crate) mod waiting;
 pub(crate) mod watchdog;
 

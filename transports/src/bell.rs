@@ -39,12 +39,13 @@ impl Bell {
         self.look_for(EpollFlags::EPOLLIN);
     }
 
-    /// Makes it unreadable, unless the process has ended.
-    pub(crate) fn silence(&self) {
+    /// Makes it unreadable, unless the process has ended. Says whether it is readable now: because of that, or
+    /// because it was rung meanwhile.
+    pub(crate) fn silence(&self) -> bool {
         self.look_for(EpollFlags::empty());
         // What has rung stays on the list of what is ready until somebody looks and finds that it is not,
         // and what is on that list already does not ring again.
-        self.is_readable();
+        self.is_readable()
     }
 
     /// Whether it is readable now.

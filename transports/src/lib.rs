@@ -22,10 +22,12 @@ mod pipe_halves;
 mod posix_mq;
 mod process;
 mod ring;
+mod ring_halves;
 mod shm;
 mod stream;
 mod sys;
 mod sysv_mq;
+mod sysv_shm;
 mod tcp;
 mod token;
 #[doc(hidden)]

@@ -22,7 +22,7 @@ pub(crate) use place::Place;
 pub use scheme::{Scheme, schemes};
 
 use crate::launch::Launch;
-use crate::{fifo, key_file, pipe, posix_mq, shm, sysv_mq, tcp, unix};
+use crate::{fifo, key_file, pipe, posix_mq, shm, sysv_mq, sysv_shm, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -52,6 +52,7 @@ pub(crate) enum Kind {
     Fifo(fifo::Address),
     PosixMq(Place),
     SysvMq(key_file::Address),
+    SysvShm(sysv_shm::Address),
     Shm(shm::Address),
     Unix(unix::Address),
     Tcp(tcp::Address),
@@ -155,6 +156,7 @@ impl Endpoint {
             Kind::Fifo(address) => Box::new(fifo::Listener::bind(address, &self.settings)?),
             Kind::PosixMq(place) => Box::new(posix_mq::Listener::bind(place, &self.settings)?),
             Kind::SysvMq(address) => Box::new(sysv_mq::Listener::bind(address, &self.settings)?),
+            Kind::SysvShm(address) => Box::new(sysv_shm::Listener::bind(address, &self.settings)?),
             Kind::Shm(address) => Box::new(shm::Listener::bind(address, &self.settings)?),
             Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
             Kind::Tcp(address) => {
@@ -186,6 +188,7 @@ impl Connector for Endpoint {
             Kind::Fifo(address) => fifo::connect(address),
             Kind::PosixMq(place) => posix_mq::connect(place),
             Kind::SysvMq(address) => sysv_mq::connect(address),
+            Kind::SysvShm(address) => sysv_shm::connect(address),
             Kind::Shm(address) => shm::connect(address, &self.settings),
             Kind::Unix(address) => unix::connect(address, &self.settings),
             Kind::Tcp(address) => tcp::connect(address),

@@ -8,14 +8,14 @@ use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
 use crate::launch::Launch;
-use crate::{fifo, key_file, mem, pipe, posix_mq, shm, suggest, sysv_mq, tcp, unix};
+use crate::{fifo, key_file, mem, pipe, posix_mq, shm, suggest, sysv_mq, sysv_shm, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 8] = [
+static SCHEMES: [Scheme; 9] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -79,6 +79,20 @@ static SCHEMES: [Scheme; 8] = [
         },
         write_fresh: |directory, name| Ok(key_file::Address::fresh("sysv-mq", directory, name)),
         is_there: sysv_mq::is_available,
+    },
+    Scheme {
+        name: "sysv-shm",
+        summary: "rings in System V shared memory, with semaphores as doorbells",
+        example: "sysv-shm:/run/user/1000/wordcount/key",
+        in_process: false,
+        starts_server: false,
+        keys: &["ring"],
+        repeatable: &[],
+        parse: |parts, _| {
+            sysv_shm::parse(parts).map(Kind::SysvShm).map_err(RpcError::invalid_endpoint)
+        },
+        write_fresh: |directory, name| Ok(sysv_shm::fresh(directory, name)),
+        is_there: sysv_shm::is_available,
     },
     Scheme {
         name: "shm",

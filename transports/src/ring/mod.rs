@@ -29,12 +29,14 @@
 
 mod consumer;
 mod producer;
+mod size;
 
 use std::fmt;
 use std::io;
 
 pub(crate) use consumer::{Consumer, Read};
 pub(crate) use producer::Producer;
+pub(crate) use size::{SMALLEST, parse_size};
 
 /// Bytes before the ring's own.
 pub(crate) const CONTROL: usize = 4096;

@@ -10,9 +10,10 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
 };
 
-use super::halves::{Bell, Reader, Writer};
+use super::bell::SocketBell;
 use super::memory;
 use crate::ring::{Consumer, Producer};
+use crate::ring_halves::{Reader, Writer};
 use crate::sys::{ThisProcess, recv_with_descriptors};
 
 /// What both sides begin with, the version included.
@@ -30,7 +31,7 @@ struct Joining {
 enum State {
     Waiting,
     /// The half that did not find it out has still to take its own.
-    Joined(Option<Reader>, Option<Writer>),
+    Joined(Box<(Option<Reader>, Option<Writer>)>),
     Failed(io::ErrorKind, String),
 }
 
@@ -45,13 +46,13 @@ pub(super) fn join(socket: OwnedFd) -> io::Result<(Box<dyn ReadHalf>, Box<dyn Wr
     let process = ThisProcess::current()?;
     let joining = Arc::new(Joining { socket, process, state: Mutex::new(State::Waiting) });
     let reader = RingReader {
-        bell: Bell::new(read_bell),
+        bell: SocketBell::new(read_bell),
         joining: Some(Arc::clone(&joining)),
         reader: None,
         _lease: None,
     };
     let writer = RingWriter {
-        bell: Bell::new(write_bell),
+        bell: SocketBell::new(write_bell),
         joining: Some(joining),
         writer: None,
         _lease: None,
@@ -78,14 +79,16 @@ impl Joining {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Waiting = *state {
             match self.receive() {
-                Ok((reader, writer)) => *state = State::Joined(Some(reader), Some(writer)),
+                Ok((reader, writer)) => {
+                    *state = State::Joined(Box::new((Some(reader), Some(writer))));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => *state = State::Failed(error.kind(), error.to_string()),
             }
         }
         match &mut *state {
             State::Waiting => Ok(None),
-            State::Joined(reader, writer) => Ok(take(reader, writer)),
+            State::Joined(halves) => Ok(take(&mut halves.0, &mut halves.1)),
             State::Failed(kind, text) => Err(io::Error::new(*kind, text.clone())),
         }
     }
@@ -126,7 +129,7 @@ impl Joining {
 pub(super) struct RingReader {
     // Before the bell, which wakes the other side when it is closed.
     reader: Option<Reader>,
-    bell: Bell,
+    bell: SocketBell,
     /// Until the rings are there.
     joining: Option<Arc<Joining>>,
     _lease: Option<Arc<dyn Send + Sync>>,
@@ -134,7 +137,7 @@ pub(super) struct RingReader {
 
 impl RingReader {
     /// With a ring that is there.
-    pub(super) fn new(reader: Reader, bell: Bell) -> Self {
+    pub(super) fn new(reader: Reader, bell: SocketBell) -> Self {
         Self { reader: Some(reader), bell, joining: None, _lease: None }
     }
 
@@ -146,7 +149,7 @@ impl RingReader {
     }
 
     #[inline]
-    fn joined(&mut self) -> io::Result<Option<(&mut Reader, &Bell)>> {
+    fn joined(&mut self) -> io::Result<Option<(&mut Reader, &SocketBell)>> {
         if let Some(joining) = &self.joining {
             let Some(reader) = joining.look(|reader, _| reader.take())? else { return Ok(None) };
             self.reader = Some(reader);
@@ -192,7 +195,7 @@ impl Drop for RingReader {
 /// A writing half.
 pub(super) struct RingWriter {
     writer: Option<Writer>,
-    bell: Bell,
+    bell: SocketBell,
     /// Until the rings are there.
     joining: Option<Arc<Joining>>,
     _lease: Option<Arc<dyn Send + Sync>>,
@@ -200,7 +203,7 @@ pub(super) struct RingWriter {
 
 impl RingWriter {
     /// With a ring that is there.
-    pub(super) fn new(writer: Writer, bell: Bell) -> Self {
+    pub(super) fn new(writer: Writer, bell: SocketBell) -> Self {
         Self { writer: Some(writer), bell, joining: None, _lease: None }
     }
 
@@ -212,7 +215,7 @@ impl RingWriter {
     }
 
     #[inline]
-    fn joined(&mut self) -> io::Result<Option<(&mut Writer, &Bell)>> {
+    fn joined(&mut self) -> io::Result<Option<(&mut Writer, &SocketBell)>> {
         if let Some(joining) = &self.joining {
             let Some(writer) = joining.look(|_, writer| writer.take())? else { return Ok(None) };
             self.writer = Some(writer);

@@ -11,10 +11,11 @@ use ipcall_core::{RpcError, Settings};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use super::halves::{Bell, Reader, Writer};
+use super::bell::SocketBell;
 use super::joining::{MAGIC, RingReader, RingWriter, WELCOME, send};
 use super::{Address, BUDGET, memory};
 use crate::ring::{Consumer, Producer};
+use crate::ring_halves::{Bell, Reader, Writer};
 use crate::sys::{Region, ThisProcess, recv_with_descriptors};
 use crate::unix;
 
@@ -115,7 +116,7 @@ impl Listener {
         bells: Vec<OwnedFd>,
     ) -> io::Result<(RingReader, RingWriter)> {
         let [read_bell, write_bell] = <[OwnedFd; 2]>::try_from(bells)
-            .map(|bells| bells.map(Bell::new))
+            .map(|bells| bells.map(SocketBell::new))
             .map_err(|_| io::ErrorKind::InvalidData)?;
         let process = ThisProcess::current()?;
         let Some(share) = Share::take(&self.used, memory::cost(self.ring)) else {

@@ -7,8 +7,8 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl, posix_fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
 
-use super::{LARGEST, SMALLEST};
-use crate::ring::CONTROL;
+use super::LARGEST;
+use crate::ring::{CONTROL, SMALLEST};
 use crate::sys::Region;
 
 /// Bytes that a connection takes of the server's budget.

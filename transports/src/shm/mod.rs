@@ -32,7 +32,7 @@
 //! reserved, so that none is missing. A peer that writes nonsense ends the connection with an error, and
 //! can do no more than it could by sending nonsense.
 
-mod halves;
+mod bell;
 mod joining;
 mod listener;
 mod memory;
@@ -46,12 +46,10 @@ use ipcall_core::{ErrorKind, RpcError, Settings};
 pub(crate) use listener::Listener;
 
 use crate::endpoint::Parts;
-use crate::{units, unix};
+use crate::ring::parse_size;
+use crate::unix;
 
-/// Bytes of a ring, unless the endpoint says otherwise.
-const RING: usize = 256 << 10;
-/// The smallest and the largest ring, in bytes.
-const SMALLEST: usize = 4 << 10;
+/// The largest ring, in bytes.
 const LARGEST: usize = 1 << 30;
 
 /// Bytes of shared memory that all connections of one listener may have.
@@ -68,20 +66,8 @@ pub(crate) struct Address {
 /// Understands a path and the size of a ring.
 pub(crate) fn parse(parts: &Parts<'_>) -> Result<Address, String> {
     let socket = unix::parse(parts)?;
-    let ring = match parts.value("ring")? {
-        None => RING,
-        Some(text) => parse_ring(text)?,
-    };
+    let ring = parse_size(parts.value("ring")?, (LARGEST, "1GiB"))?;
     Ok(Address { socket, ring })
-}
-
-fn parse_ring(text: &str) -> Result<usize, String> {
-    let wanted = "write a power of two from 4KiB to 1GiB, for example ring=1MiB";
-    let bytes = units::size(text).map_err(|error| format!("ring={text}: {error}: {wanted}"))?;
-    if !bytes.is_power_of_two() || !(SMALLEST..=LARGEST).contains(&bytes) {
-        return Err(format!("ring={text} is {bytes} bytes: {wanted}"));
-    }
-    Ok(bytes)
 }
 
 /// An endpoint called `name` in `directory`.

@@ -1,42 +1,31 @@
-//! Memory that another process has mapped as well, and may change at any time.
+//! One side's memory of a ring: control words and bytes, in a [`Mapping`] that another process has as well.
 //!
-//! No reference to its bytes ever exists: words are atomics, and bytes are copied in and out by atomic
-//! accesses, which is what makes a concurrent writer no undefined behaviour but just other bytes.
-#![allow(unsafe_code, reason = "shared memory has no owner that the compiler could know")]
+//! Words are atomics, and bytes are copied in and out by atomic accesses.
+#![allow(unsafe_code, reason = "bytes are read into memory that is not initialised")]
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
-use std::ptr::NonNull;
-use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-
+use super::Mapping;
 use crate::ring::{CONTROL, Memory, Order, Word};
 
 /// Bytes that are copied by one access.
 const STEP: usize = size_of::<u64>();
 
-/// A mapping of one side's memory: control words and ring. Unmapped when the last clone is dropped.
+/// One side's memory. The mapping goes with the last clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Region(Arc<Mapping>);
-
-#[derive(Debug)]
-struct Mapping {
-    /// Invariant: `length` bytes from here on are mapped, for reading, and for writing if `writable`, until
-    /// this is dropped; the start is aligned to a page.
-    start: NonNull<u8>,
-    length: usize,
-    writable: bool,
+pub(crate) struct Region {
+    mapping: Arc<Mapping>,
+    /// Where it begins in the mapping, in bytes; a multiple of 8.
+    offset: usize,
+    /// Bytes of the ring. Invariant: `CONTROL` and these, from the offset on, are within the mapping.
+    capacity: usize,
+    /// Whether this is this process's side. Invariant: then the mapping is writable.
+    own: bool,
 }
-
-// SAFETY: the mapping belongs to the process and not to a thread, and is accessed by atomics only.
-unsafe impl Send for Mapping {}
-// SAFETY: as above.
-unsafe impl Sync for Mapping {}
 
 impl Region {
     /// Maps the first bytes of `memory`: the control words, and a ring of `capacity`. The caller has made sure
@@ -45,47 +34,39 @@ impl Region {
     /// # Errors
     /// `mmap(2)`'s.
     pub(crate) fn map(memory: impl AsFd, capacity: usize, writable: bool) -> io::Result<Self> {
-        let length = CONTROL + capacity;
-        let size = NonZeroUsize::new(length).ok_or(io::ErrorKind::InvalidInput)?;
-        let access = if writable {
-            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE
-        } else {
-            ProtFlags::PROT_READ
-        };
-        // SAFETY: a new mapping at a place of the kernel's choice replaces none that is there.
-        let start = unsafe { mmap(None, size, access, MapFlags::MAP_SHARED, memory, 0) }?;
-        Ok(Self(Arc::new(Mapping { start: start.cast(), length, writable })))
+        let mapping = Mapping::of_file(memory, CONTROL + capacity, writable)?;
+        Ok(Self::within(&Arc::new(mapping), 0, capacity, writable))
     }
 
-    /// The word at this offset, which is within the control words.
+    /// The control words from `offset` on, and the ring of `capacity` behind them; this process's `own` side or
+    /// the peer's.
+    ///
+    /// # Panics
+    /// When they are not within the mapping, not aligned, or the own side and not writable.
+    pub(crate) fn within(
+        mapping: &Arc<Mapping>,
+        offset: usize,
+        capacity: usize,
+        own: bool,
+    ) -> Self {
+        let end = offset + CONTROL + capacity;
+        assert!(end <= mapping.length(), "memory up to {end} of {}", mapping.length());
+        assert!(offset.is_multiple_of(STEP), "memory at {offset}, which is not aligned");
+        assert!(mapping.is_writable() || !own, "the own side has to be writable");
+        Self { mapping: Arc::clone(mapping), offset, capacity, own }
+    }
+
+    #[inline]
     fn word(&self, word: Word) -> &AtomicU64 {
-        let offset = word.offset();
-        assert!(offset + size_of::<AtomicU64>() <= CONTROL, "a word outside the control words");
-        // SAFETY: the offset is within the mapping, because that has `CONTROL` bytes at least.
-        let place = unsafe { self.0.start.add(offset) }.cast::<AtomicU64>();
-        // SAFETY: it is mapped for as long as `self` lives, it is aligned, because the start is to a page
-        // and the offset to 8 bytes, and any bytes are an atomic number; all who share it use atomics.
-        unsafe { place.as_ref() }
+        self.mapping.word(self.offset + word.offset())
     }
 
     /// `count` bytes of the ring, after a check that they are there.
+    #[inline]
     fn bytes(&self, at: usize, count: usize) -> &[AtomicU8] {
-        let capacity = self.0.length - CONTROL;
-        let within = at.checked_add(count).is_some_and(|end| end <= capacity);
-        assert!(within, "{count} bytes at {at} of a ring of {capacity}");
-        // SAFETY: `CONTROL + at` is at most the mapping's length, as was checked.
-        let start = unsafe { self.0.start.add(CONTROL + at) }.cast::<AtomicU8>();
-        // SAFETY: so many bytes are mapped from there on for as long as `self` lives, as was checked; any
-        // byte is an atomic one, and all who share them use atomics.
-        unsafe { slice::from_raw_parts(start.as_ptr(), count) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is this one's own, and with the last clone of the region nobody uses it.
-        let unmapped = unsafe { munmap(self.start.cast(), self.length) };
-        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+        let within = at.checked_add(count).is_some_and(|end| end <= self.capacity);
+        assert!(within, "{count} bytes at {at} of a ring of {}", self.capacity);
+        self.mapping.bytes(self.offset + CONTROL + at, count)
     }
 }
 
@@ -100,7 +81,7 @@ impl Memory for Region {
 
     #[inline]
     fn store(&self, word: Word, value: u64, order: Order) {
-        assert!(self.0.writable, "the other side's words are not ours to write");
+        assert!(self.own, "the other side's words are not ours to write");
         self.word(word).store(
             value,
             match order {
@@ -117,7 +98,7 @@ impl Memory for Region {
 
     #[inline]
     fn copy_in(&self, at: usize, bytes: &[u8]) {
-        assert!(self.0.writable, "the other side's bytes are not ours to write");
+        assert!(self.own, "the other side's bytes are not ours to write");
         let (before, steps, after) = split(self.bytes(at, bytes.len()));
         let (head, rest) = bytes.split_at(before.len());
         let (middle, tail) = rest.split_at(size_of_val(steps));
