@@ -131,6 +131,13 @@ mod shm {
     tests!(files);
 }
 
+mod file {
+    pub(super) const SCHEME: &str = "file";
+    tests!(both_ends);
+    tests!(processes);
+    tests!(files);
+}
+
 mod unix {
     pub(super) const SCHEME: &str = "unix";
     tests!(both_ends);
@@ -149,6 +156,14 @@ mod tcp {
 fn every_registered_transport_has_its_table() {
     let registered: Vec<_> =
         ipcall_transports::schemes().iter().map(|scheme| scheme.name).collect();
-    let tables = [mem::SCHEME, pipe::SCHEME, fifo::SCHEME, shm::SCHEME, unix::SCHEME, tcp::SCHEME];
+    let tables = [
+        mem::SCHEME,
+        pipe::SCHEME,
+        fifo::SCHEME,
+        shm::SCHEME,
+        file::SCHEME,
+        unix::SCHEME,
+        tcp::SCHEME,
+    ];
     assert_eq!(registered, tables);
 }

@@ -13,6 +13,7 @@ pub mod suggest;
 
 mod directory;
 mod fifo;
+mod file;
 mod launch;
 mod mem;
 mod pipe;

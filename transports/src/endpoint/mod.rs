@@ -20,7 +20,7 @@ pub(crate) use parts::Parts;
 pub use scheme::{Scheme, schemes};
 
 use crate::launch::Launch;
-use crate::{fifo, pipe, shm, tcp, unix};
+use crate::{fifo, file, pipe, shm, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -49,6 +49,7 @@ pub(crate) enum Kind {
     Pipe(pipe::Address),
     Fifo(fifo::Address),
     Shm(shm::Address),
+    File(file::Address),
     Unix(unix::Address),
     Tcp(tcp::Address),
 }
@@ -150,6 +151,7 @@ impl Endpoint {
             Kind::Pipe(address) => pipe::bind(address)?,
             Kind::Fifo(address) => Box::new(fifo::Listener::bind(address, &self.settings)?),
             Kind::Shm(address) => Box::new(shm::Listener::bind(address, &self.settings)?),
+            Kind::File(address) => Box::new(file::Listener::bind(address, &self.settings)?),
             Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
             Kind::Tcp(address) => {
                 let (listener, actual) = tcp::Listener::bind(address, &self.settings)?;
@@ -179,6 +181,7 @@ impl Connector for Endpoint {
             Kind::Pipe(address) => pipe::connect(address),
             Kind::Fifo(address) => fifo::connect(address),
             Kind::Shm(address) => shm::connect(address, &self.settings),
+            Kind::File(address) => file::connect(address),
             Kind::Unix(address) => unix::connect(address, &self.settings),
             Kind::Tcp(address) => tcp::connect(address),
         };

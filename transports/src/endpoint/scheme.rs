@@ -8,14 +8,14 @@ use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
 use crate::launch::Launch;
-use crate::{fifo, mem, pipe, shm, suggest, tcp, unix};
+use crate::{fifo, file, mem, pipe, shm, suggest, tcp, unix};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 6] = [
+static SCHEMES: [Scheme; 7] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -62,6 +62,18 @@ static SCHEMES: [Scheme; 6] = [
         repeatable: &[],
         parse: |parts, _| shm::parse(parts).map(Kind::Shm).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(shm::fresh(directory, name)),
+        is_there: || true,
+    },
+    Scheme {
+        name: "file",
+        summary: "spool files in a shared directory: for sides that share nothing else",
+        example: "file:/shared/ipc/wordcount",
+        in_process: false,
+        starts_server: false,
+        keys: &[],
+        repeatable: &[],
+        parse: |parts, _| file::parse(parts).map(Kind::File).map_err(RpcError::invalid_endpoint),
+        write_fresh: |directory, name| Ok(file::fresh(directory, name)),
         is_there: || true,
     },
     Scheme {
