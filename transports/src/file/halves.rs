@@ -45,9 +45,10 @@ impl Half {
         Ok(Self { files, watch, server, process, turn: Turn::First, at: 0, tries: 0 })
     }
 
-    fn watch_all(
+    /// Watches the segments of both directions, for what is not empty.
+    fn watch(
         &mut self,
-        files: Arc<Files>,
+        files: &Files,
         incoming: AddWatchFlags,
         outgoing: AddWatchFlags,
     ) -> io::Result<()> {
@@ -56,6 +57,8 @@ impl Half {
                 self.watch.add(segment, mask)?;
             }
         }
+        // What has happened before it was watched.
+        self.watch.remind();
         Ok(())
     }
 
@@ -71,6 +74,14 @@ impl Half {
             self.server.drain(..).for_each(|place| self.watch.remove(place));
         }
         Ok(lives)
+    }
+
+    fn died(&self) -> io::Error {
+        let text = match self.files.server() {
+            Some(_) => "the server went away before it accepted",
+            None => "it has gone without closing the connection",
+        };
+        io::Error::new(io::ErrorKind::ConnectionReset, text)
     }
 }
 
@@ -94,9 +105,7 @@ impl Reader {
         let mut half = Half::new(Arc::clone(files))?;
         let incoming =
             AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_CLOSE_WRITE;
-        half.watch_all(Arc::clone(files), incoming, AddWatchFlags::empty())?;
-        // What has happened before it was watched.
-        half.watch.remind();
+        half.watch(files, incoming, AddWatchFlags::empty())?;
         Ok(Self { half, end: None })
     }
 
@@ -161,7 +170,7 @@ impl ReadHalf for Reader {
             }
             match self.end {
                 Some(End::Orderly) => return Ok(0),
-                Some(End::Death) => return Err(died()),
+                Some(End::Death) => return Err(self.half.died()),
                 None => {}
             }
             if !self.half.is_curious() {
@@ -224,8 +233,7 @@ impl Writer {
     pub(super) fn new(files: &Arc<Files>) -> io::Result<Self> {
         let mut half = Half::new(Arc::clone(files))?;
         let (incoming, outgoing) = (AddWatchFlags::IN_CLOSE_WRITE, AddWatchFlags::IN_ATTRIB);
-        half.watch_all(Arc::clone(files), incoming, outgoing)?;
-        half.watch.remind();
+        half.watch(files, incoming, outgoing)?;
         Ok(Self { half, unheard: false, failed: false })
     }
 
@@ -333,10 +341,6 @@ fn fitting<'a>(buffers: &'a [IoSlice<'a>], mut room: usize) -> Vec<IoSlice<'a>> 
         room -= part.len();
     }
     slices
-}
-
-fn died() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "it has gone without closing the connection")
 }
 
 fn invalid(text: &str) -> io::Error {

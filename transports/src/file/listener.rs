@@ -45,7 +45,7 @@ struct Name {
     place: OwnedFd,
     device_and_inode: (u64, u64),
     /// Their locks are what a living server is known by.
-    _server: Option<[File; 2]>,
+    server: Option<[File; 2]>,
 }
 
 impl Listener {
@@ -72,7 +72,7 @@ impl Listener {
         watch.add(&name.place, come).map_err(failed("watching"))?;
         watch.fall_asleep();
         // Now that nobody is missed, clients may come.
-        name._server = Some(place::announce(&name.place).map_err(failed("making files in"))?);
+        name.server = Some(place::announce(&name.place).map_err(failed("making files in"))?);
         Ok(Self { watch, waiting: VecDeque::new(), name, path })
     }
 
@@ -137,6 +137,15 @@ impl AsFd for Listener {
     }
 }
 
+#[cfg(test)]
+impl Listener {
+    /// As a process that is killed leaves it: closed, and its files still there.
+    pub(super) fn close_without_a_trace(mut self) {
+        self.name.server = None;
+        std::mem::forget(self.name);
+    }
+}
+
 impl Name {
     fn take(parent: Directory, name: &OsStr) -> nix::Result<Self> {
         mkdirat(parent.file(), name, Mode::S_IRWXU)?;
@@ -145,7 +154,7 @@ impl Name {
         // The umask may have taken bits away.
         nix::sys::stat::fchmod(&place, Mode::S_IRWXU)?;
         let device_and_inode = identity(&fstat(&place)?);
-        Ok(Self { parent, name: name.to_owned(), place, device_and_inode, _server: None })
+        Ok(Self { parent, name: name.to_owned(), place, device_and_inode, server: None })
     }
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
     let (directory, name, later) =
         place::make_client(&place).map_err(|errno| failed(errno.into()))?;
     let made = spool::make(&directory).and_then(|spools| {
-        let peer = spool::owner(&spools.0)?;
+        let peer = spool::owner(&server[0])?;
         let place = place.try_clone()?;
         let files = Files::waiting(spools, shown.to_string().into(), server, place, later.clone());
         let files = Arc::new(files);
@@ -197,3 +197,5 @@ fn explain(errno: Errno, address: &Address) -> RpcError {
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -104,8 +104,11 @@ pub(super) fn make_client(place: &OwnedFd) -> nix::Result<(OwnedFd, OsString, Os
         let (name, later) = (format!("{NEW}{random}"), format!("{CLIENT}{random}"));
         match mkdirat(place, name.as_str(), mode(0o700)) {
             Ok(()) => {
-                let directory =
-                    open(place, OsStr::new(&name), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+                let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+                let opened = open(place, OsStr::new(&name), how);
+                let directory = opened.inspect_err(|_| {
+                    remove(place, OsStr::new(&name));
+                })?;
                 return Ok((directory, name.into(), later.into()));
             }
             Err(Errno::EEXIST) => {}

@@ -38,6 +38,10 @@ const DOWN: [&str; 2] = ["down.0", "down.1"];
 /// All four, in the order in which their names are removed.
 pub(super) const NAMES: [&str; 4] = [UP[0], UP[1], DOWN[0], DOWN[1]];
 
+/// How the other side is known.
+const OWNER: &str = "owner of its files";
+
+/// Modes of a file: as it is made, and with the mark that its end is.
 const PLAIN: u32 = 0o600;
 const ENDED: u32 = 0o700;
 
@@ -176,17 +180,17 @@ pub(super) fn open_made(directory: &OwnedFd) -> Result<(Spool, Spool, Peer), Not
     if !is_empty || !outgoing.hold()? {
         return Err(NotOpened::NoSpool);
     }
-    let peer = owner(&incoming)?;
+    let peer = owner(&incoming.0[0])?;
     Ok((incoming, outgoing, peer))
 }
 
-/// The user to whom the files of a connection belong.
-pub(super) fn owner(spool: &Spool) -> io::Result<Peer> {
-    let metadata = spool.0[0].metadata()?;
+/// The user to whom a file of the other side belongs.
+pub(super) fn owner(file: &File) -> io::Result<Peer> {
+    let metadata = file.metadata()?;
     let mut peer = Peer::default();
     peer.uid = Some(metadata.uid());
     peer.gid = Some(metadata.gid());
-    peer.known_by = "owner of its files";
+    peer.known_by = OWNER;
     Ok(peer)
 }
 
