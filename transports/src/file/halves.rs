@@ -136,6 +136,7 @@ impl Reader {
     fn look_for_end(&mut self) -> io::Result<Option<End>> {
         let lives = self.half.peer_lives()?;
         let Half { files, turn, at, .. } = &self.half;
+        files.check()?;
         if files.incoming.length(*turn)? < *at {
             return Err(invalid("a segment of the spool has become shorter"));
         }
@@ -176,7 +177,12 @@ impl ReadHalf for Reader {
             if !self.half.is_curious() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            self.end = self.look_for_end()?;
+            let end = self.look_for_end();
+            if end.is_err() {
+                // Whoever goes on reading is told again.
+                self.half.watch.remind();
+            }
+            self.end = end?;
             if self.end.is_none() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -225,8 +231,6 @@ pub(super) struct Writer {
     half: Half,
     /// Nobody will read any more.
     unheard: bool,
-    /// Something could not be written: the other side is not to take this for an orderly end.
-    failed: bool,
 }
 
 impl Writer {
@@ -234,7 +238,7 @@ impl Writer {
         let mut half = Half::new(Arc::clone(files))?;
         let (incoming, outgoing) = (AddWatchFlags::IN_CLOSE_WRITE, AddWatchFlags::IN_ATTRIB);
         half.watch(files, incoming, outgoing)?;
-        Ok(Self { half, unheard: false, failed: false })
+        Ok(Self { half, unheard: false })
     }
 
     fn look_for_end(&mut self) -> io::Result<()> {
@@ -260,8 +264,9 @@ impl Writer {
             match pwritev(files.outgoing.segment(*turn), &slices, offset) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    self.failed = true;
-                    return Err(limits::explain_write(errno, &files.path));
+                    let error = limits::explain_write(errno, &files.path);
+                    files.fail(&error);
+                    return Err(error);
                 }
                 Ok(count) => {
                     *at += count as u64;
@@ -283,6 +288,7 @@ impl WriteHalf for Writer {
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.half.process.check()?;
         self.half.watch.wake_up();
+        self.half.files.check()?;
         if self.half.is_curious() {
             self.look_for_end()?;
         }
@@ -326,7 +332,8 @@ impl AsFd for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if self.half.process.is_current() && !self.failed {
+        // What could not be written is missing: the other side is not to take this for an orderly end.
+        if self.half.process.is_current() && self.half.files.check().is_ok() {
             self.half.files.outgoing.end();
         }
     }

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::place;
 use super::spool::{self, Spool};
@@ -19,6 +19,8 @@ pub(super) struct Files {
     pub(super) path: Arc<str>,
     /// Of a client.
     joining: Option<Joining>,
+    /// Why nothing more can be written.
+    failure: OnceLock<(io::ErrorKind, String)>,
 }
 
 /// A client that the server may not have accepted yet. When it has, the files have no names any more.
@@ -32,7 +34,7 @@ struct Joining {
 impl Files {
     /// Of a server.
     pub(super) fn accepted(incoming: Spool, outgoing: Spool, path: Arc<str>) -> Self {
-        Self { incoming, outgoing, path, joining: None }
+        Self { incoming, outgoing, path, joining: None, failure: OnceLock::new() }
     }
 
     /// Of a client, in the sub-directory `name` of `place`, that waits for the holder of `server`.
@@ -44,7 +46,7 @@ impl Files {
         name: OsString,
     ) -> Self {
         let joining = Joining { server, place, name, accepted: AtomicBool::new(false) };
-        Self { incoming, outgoing, path, joining: Some(joining) }
+        Self { incoming, outgoing, path, joining: Some(joining), failure: OnceLock::new() }
     }
 
     /// The files whose closing says that the server has died, as long as this client waits for it.
@@ -67,6 +69,21 @@ impl Files {
             joining.accepted.store(true, Ordering::Relaxed);
         }
         self.incoming.is_held()
+    }
+
+    /// Something could not be written: that ends the connection, also for the half that reads.
+    pub(super) fn fail(&self, error: &io::Error) {
+        let _ = self.failure.set((error.kind(), error.to_string()));
+        // It may be asleep.
+        self.incoming.wake_reader();
+    }
+
+    /// An error if that has happened.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
+        }
     }
 }
 

@@ -86,7 +86,13 @@ impl Spool {
         let segment = self.segment(turn);
         segment.set_len(0)?;
         // Who waits for it does not watch for changes of its bytes, because those are its own.
-        Ok(futimens(segment, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?)
+        touch(segment)
+    }
+
+    /// Wakes the half of this side that reads it.
+    pub(super) fn wake_reader(&self) {
+        // Of a file of our own, which takes no space.
+        let _ = touch(&self.0[0]);
     }
 
     /// Whether the writer will write no more.
@@ -123,6 +129,11 @@ impl Spool {
     pub(super) fn is_nameless(&self) -> io::Result<bool> {
         Ok(self.0[0].metadata()?.nlink() == 0)
     }
+}
+
+/// Sets the times of a file, which whoever watches its attributes is told.
+fn touch(file: &File) -> io::Result<()> {
+    Ok(futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?)
 }
 
 fn has_mark(file: &File) -> io::Result<bool> {
