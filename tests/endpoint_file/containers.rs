@@ -9,7 +9,7 @@ use ipcall::Endpoint;
 use crate::support::role::{Control, Summons};
 use crate::support::scratch::Scratch;
 use crate::support::{Serving, Waits, is_gone, rpc_error};
-use crate::{EchoBlockingClient, echo};
+use crate::{EchoBlockingClient, echo, not_tested};
 
 /// What a container runs before the role: `$0` is the volume, `$1` the place where it has it, and the
 /// rest the role.
@@ -29,7 +29,7 @@ fn can_contain() -> bool {
         .status();
     let can = made.is_ok_and(|status| status.success());
     if !can {
-        eprintln!("NOT TESTED: this user may not make mount and pid namespaces");
+        not_tested("this user may not make mount and pid namespaces");
     }
     can
 }

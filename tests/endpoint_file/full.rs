@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::role::Summons;
 use crate::support::scratch::Scratch;
 use crate::support::{Serving, Waits, rpc_error};
-use crate::{EchoBlockingClient, echo, endpoint};
+use crate::{EchoBlockingClient, echo, endpoint, not_tested};
 
 #[test]
 fn a_full_disk_is_said_to_be_full() {
@@ -32,7 +32,7 @@ fn a_full_disk_is_said_to_be_full() {
 }
 
 fn skip(summons: Summons) {
-    eprintln!("NOT TESTED: this user may not mount a small file system");
+    not_tested("this user may not mount a small file system");
     summons.withdraw();
 }
 

@@ -4,10 +4,12 @@
 mod containers;
 mod crowds;
 mod full;
+mod poor;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::io::Write;
 use std::path::Path;
 
 use ipcall::{Endpoint, Server, ipc_service};
@@ -33,6 +35,12 @@ fn endpoint(path: &Path) -> Endpoint {
     Endpoint::parse(&format!("file:{}", path.display())).unwrap()
 }
 
+/// Says that a test was not run, also where it is not asked what tests say.
+fn not_tested(why: &str) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "NOT TESTED: {name}: {why}");
+}
+
 /// Not a test of its own: what another test has started this executable for.
 #[test]
 fn play() {
@@ -40,6 +48,7 @@ fn play() {
         "server" => containers::serve(about, control),
         "client" => containers::call(about, control),
         "full" => full::run_out_of_space(about.as_ref()),
+        "poor" => poor::live_with_little(about.as_ref()),
         "crowd" => crowds::come_and_go(about),
         "stranger" => strangers::try_everything(about.as_ref()),
         "squatter" => strangers::squat(about.as_ref(), control),

@@ -9,10 +9,10 @@ use ipcall::transport::{Binder, Connector};
 use ipcall::{ErrorKind, RpcError, Settings};
 use nix::unistd::{Gid, Uid, setgid, setuid};
 
-use crate::endpoint;
 use crate::support::assert_kind;
 use crate::support::role::{Control, Process};
 use crate::support::scratch::Scratch;
+use crate::{endpoint, not_tested};
 
 /// Who has nothing to do with root.
 const SOMEBODY_ELSE: u32 = 65_534;
@@ -39,7 +39,7 @@ fn mode(path: &Path) -> u32 {
 fn is_root() -> bool {
     let is_root = Uid::effective().is_root();
     if !is_root {
-        eprintln!("NOT TESTED: this user cannot be somebody else");
+        not_tested("this user cannot be somebody else");
     }
     is_root
 }

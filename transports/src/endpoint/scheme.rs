@@ -74,7 +74,7 @@ static SCHEMES: [Scheme; 7] = [
         repeatable: &[],
         parse: |parts, _| file::parse(parts).map(Kind::File).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(file::fresh(directory, name)),
-        is_there: || true,
+        is_there: file::is_there,
     },
     Scheme {
         name: "unix",

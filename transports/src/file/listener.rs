@@ -12,7 +12,7 @@ use ipcall_core::{ErrorKind, RpcError, Settings};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::inotify::AddWatchFlags;
-use nix::sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::halves::{Reader, Writer};
@@ -22,6 +22,7 @@ use super::spool::{self, NotOpened};
 use super::watcher::Watch;
 use super::{Address, limits};
 use crate::directory::{Access, Directory};
+use crate::sys::ThisProcess;
 
 /// Clients that wait to be accepted. One more sees the end.
 const BACKLOG: usize = 1024;
@@ -46,6 +47,7 @@ struct Name {
     device_and_inode: (u64, u64),
     /// Their locks are what a living server is known by.
     server: Option<[File; 2]>,
+    process: ThisProcess,
 }
 
 impl Listener {
@@ -65,8 +67,7 @@ impl Listener {
             let path = Arc::clone(&path);
             move |error: io::Error| RpcError::io(format!("{doing} {path}"), error)
         };
-        let mut name = Name::take(parent, &address.name)
-            .map_err(|errno| failed("making the directory")(errno.into()))?;
+        let mut name = Name::take(parent, &address.name).map_err(failed("making the directory"))?;
         let mut watch = Watch::new().map_err(failed("watching"))?;
         let come = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR;
         watch.add(&name.place, come).map_err(failed("watching"))?;
@@ -93,10 +94,13 @@ impl Listener {
                 Err(NotOpened::Gone | NotOpened::NoSpool) => {
                     place::remove(&self.name.place, &name);
                 }
-                Err(NotOpened::Errno(errno)) => {
-                    // What is in the way now may be gone the next time.
+                Err(NotOpened::NotNow(errno)) => {
                     self.waiting.push_back(name);
                     return Err(errno.into());
+                }
+                Err(NotOpened::Never(error)) => {
+                    place::remove(&self.name.place, &name);
+                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error));
                 }
             }
         }
@@ -116,6 +120,7 @@ impl Listener {
 
 impl Accept for Listener {
     fn try_accept(&mut self) -> io::Result<Transport> {
+        self.name.process.check()?;
         self.watch.fall_asleep();
         if self.watch.take_news() {
             self.look().inspect_err(|_| {
@@ -147,19 +152,24 @@ impl Listener {
 }
 
 impl Name {
-    fn take(parent: Directory, name: &OsStr) -> nix::Result<Self> {
+    fn take(parent: Directory, name: &OsStr) -> io::Result<Self> {
+        let process = ThisProcess::current()?;
         mkdirat(parent.file(), name, Mode::S_IRWXU)?;
         let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let place = place::open(parent.file(), name, how)?;
         // The umask may have taken bits away.
-        nix::sys::stat::fchmod(&place, Mode::S_IRWXU)?;
+        fchmod(&place, Mode::S_IRWXU)?;
         let device_and_inode = identity(&fstat(&place)?);
-        Ok(Self { parent, name: name.to_owned(), place, device_and_inode, server: None })
+        Ok(Self { parent, name: name.to_owned(), place, device_and_inode, server: None, process })
     }
 }
 
 impl Drop for Name {
     fn drop(&mut self) {
+        // A forked child has not made it.
+        if !self.process.is_current() {
+            return;
+        }
         // With the lock: otherwise another server is just starting, and finds this one's place stale, or
         // will the next time.
         let Ok(Some(_locked)) = self.parent.try_lock() else { return };

@@ -51,6 +51,7 @@ use ipcall_core::transport::Transport;
 use ipcall_core::{ErrorKind, RpcError};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, renameat};
+use nix::sys::inotify::{InitFlags, Inotify};
 use nix::sys::stat::fstat;
 use nix::unistd::geteuid;
 
@@ -107,6 +108,12 @@ pub(crate) fn parse(parts: &Parts<'_>) -> Result<Address, String> {
         ));
     }
     Ok(Address { path, directory, name })
+}
+
+/// Whether the kernel has inotify, and `/proc` is there, through which files are watched.
+pub(crate) fn is_there() -> bool {
+    Path::new("/proc/self/fd").exists()
+        && !matches!(Inotify::init(InitFlags::IN_CLOEXEC), Err(Errno::ENOSYS))
 }
 
 /// A place called `name` in `directory`.

@@ -165,14 +165,16 @@ pub(super) fn make(directory: impl AsFd) -> io::Result<(Spool, Spool)> {
 }
 
 /// Why the files of a connection were not opened.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum NotOpened {
     /// Their client has gone.
     Gone,
     /// There are none, or none that a client makes.
     NoSpool,
-    /// The operating system does not let us now.
-    Errno(Errno),
+    /// The operating system does not let us now: descriptors or memory have run out.
+    NotNow(Errno),
+    /// A limit does not let us.
+    Never(io::Error),
 }
 
 /// Opens them as the server: what it reads, what it writes to, and whose they are.
@@ -222,7 +224,7 @@ impl From<Errno> for NotOpened {
     fn from(errno: Errno) -> Self {
         match errno {
             Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::ENOLCK => {
-                Self::Errno(errno)
+                Self::NotNow(errno)
             }
             _ => Self::NoSpool,
         }
@@ -231,7 +233,10 @@ impl From<Errno> for NotOpened {
 
 impl From<io::Error> for NotOpened {
     fn from(error: io::Error) -> Self {
-        error.raw_os_error().map_or(Self::NoSpool, |code| Errno::from_raw(code).into())
+        match error.raw_os_error() {
+            Some(code) => Errno::from_raw(code).into(),
+            None => Self::Never(error),
+        }
     }
 }
 

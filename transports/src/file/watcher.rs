@@ -40,6 +40,9 @@ static CURRENT: Mutex<Weak<Watcher>> = Mutex::new(Weak::new());
 /// Watches for this as well, if the file is watched already; nix does not name it.
 const MASK_ADD: AddWatchFlags = AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD);
 
+/// Reads after which an instance's queue was read that was full (16,384 events, `fs.inotify.max_queued_events`).
+const READS: usize = 64;
+
 /// The process's one instance, with its thread.
 struct Watcher {
     shared: Arc<Shared>,
@@ -138,12 +141,12 @@ impl Watch {
 
     /// Whether something has happened, since this was last asked, other than that a file was written to.
     pub(super) fn take_news(&self) -> bool {
-        self.bell.news.load(Ordering::Relaxed) && self.bell.news.swap(false, Ordering::Relaxed)
+        self.bell.news.load(Ordering::Acquire) && self.bell.news.swap(false, Ordering::Acquire)
     }
 
     /// Has that be asked again.
     pub(super) fn remind(&self) {
-        self.bell.news.store(true, Ordering::Relaxed);
+        self.bell.news.store(true, Ordering::Release);
     }
 
     /// Makes the descriptor readable until the next [`fall_asleep`](Self::fall_asleep).
@@ -190,7 +193,7 @@ impl Bell {
 
     fn tell(&self, event: AddWatchFlags) {
         if !(event - AddWatchFlags::IN_MODIFY).is_empty() {
-            self.news.store(true, Ordering::Relaxed);
+            self.news.store(true, Ordering::Release);
         }
         if self.asleep.swap(false, Ordering::Relaxed) {
             self.ring();
@@ -267,9 +270,10 @@ impl Shared {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads all events, and tells those whom they concern.
+    /// Reads all events that there are, and tells those whom they concern.
     fn tell_all(&self, watched: &Watched) {
-        loop {
+        // Not for ever: a peer can make events as fast as they are read.
+        for _ in 0..READS {
             match self.inotify.read_events() {
                 Ok(events) => events.iter().for_each(|event| tell(watched, event)),
                 Err(Errno::EINTR) => {}
