@@ -76,6 +76,18 @@ impl Half {
         Ok(lives)
     }
 
+    /// Whether it sleeps now. An error shows again, to whoever tries.
+    fn settle(&self, quiet: io::Result<bool>) -> bool {
+        if quiet.is_err() {
+            self.watch.remind();
+        }
+        let quiet = quiet.unwrap_or(false);
+        if !quiet {
+            self.watch.wake_up();
+        }
+        quiet
+    }
+
     fn died(&self) -> io::Error {
         let text = match self.files.server() {
             Some(_) => "the server went away before it accepted",
@@ -195,14 +207,8 @@ impl ReadHalf for Reader {
             return false;
         }
         self.half.watch.fall_asleep();
-        let quiet = self.is_quiet().unwrap_or_else(|_error_shows_again| {
-            self.half.watch.remind();
-            false
-        });
-        if !quiet {
-            self.half.watch.wake_up();
-        }
-        quiet
+        let quiet = self.is_quiet();
+        self.half.settle(quiet)
     }
 
     /// A read goes on until there is nothing more.
@@ -309,14 +315,8 @@ impl WriteHalf for Writer {
             return false;
         }
         self.half.watch.fall_asleep();
-        let quiet = self.is_quiet().unwrap_or_else(|_error_shows_again| {
-            self.half.watch.remind();
-            false
-        });
-        if !quiet {
-            self.half.watch.wake_up();
-        }
-        quiet
+        let quiet = self.is_quiet();
+        self.half.settle(quiet)
     }
 
     fn interest(&self) -> Interest {

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 
 use ipcall_core::{ErrorKind, RpcError};
 use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statfs::fstatfs;
 
@@ -54,8 +55,8 @@ fn check_file_size(path: &str) -> Result<(), RpcError> {
         return Ok(());
     }
     let text = format!(
-        "RLIMIT_FSIZE lets this process write {limit} bytes to a file, and a segment of the spool has {SEGMENT}: \
-         raise it (ulimit -f)"
+        "RLIMIT_FSIZE lets this process write {limit} bytes to a file, and a segment of the spool has \
+         {SEGMENT}: raise it (ulimit -f)"
     );
     let error = io::Error::new(io::ErrorKind::QuotaExceeded, text);
     Err(RpcError::io(format!("writing in {path}"), error))
@@ -63,12 +64,13 @@ fn check_file_size(path: &str) -> Result<(), RpcError> {
 
 /// Why there is no instance of inotify.
 pub(super) fn explain_instance(errno: Errno) -> io::Error {
-    if errno != Errno::EMFILE {
+    // Descriptors that are used up say the same.
+    if errno != Errno::EMFILE || EventFd::from_flags(EfdFlags::EFD_CLOEXEC).is_err() {
         return errno.into();
     }
     exceeded(format!(
-        "no inotify instance is left for this process, which needs one: its user may have {}, in all processes \
-         together (fs.inotify.max_user_instances), unless it is its descriptors that are used up",
+        "no inotify instance is left for this process, which needs one: its user may have {}, in all \
+         processes together (fs.inotify.max_user_instances)",
         setting("max_user_instances")
     ))
 }

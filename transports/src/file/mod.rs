@@ -1,35 +1,35 @@
 //! `file:/absolute/path`: spool files in a directory, for two sides that share that and nothing else.
 //!
-//! The path is a directory that the server makes, in one of mode 0700. A client makes a sub-directory there
-//! with four files, two for each direction, and renames it into place. The server opens them,
-//! removes the names, and that says: accepted. From then on a connection is four open files without names.
-//! Each side appends to one of the two it writes to until that is full, and then to the other, once its reader
-//! has given it back; in [`spool`] stands what the files' state says. Both sides sleep on `inotify(7)`, which
-//! one thread of each process reads; see [`watcher`].
+//! The path is a directory that the server makes, in one of mode 0700. A client makes a sub-directory
+//! there with four files, two for each direction, and renames it into place. The server opens them,
+//! removes the names, and that says: accepted. From then on a connection is four open files without
+//! names. Each side appends to one of the two that it writes to until that is full, and then to the other,
+//! once its reader has given it back; what the files' state says stands in [`spool`]. Both sides sleep on
+//! an eventfd, which one thread of their process rings for the events of `inotify(7)`; see [`watcher`].
 //!
-//! - System calls: a message is one `pwritev(2)`, and for its reader one `pread(2)`, `read(2)` of the inotify
-//!   instance and `fstat(2)` before it sleeps, and one more thread's `poll(2)`, `read(2)` and `write(2)` to wake
-//!   it. While connecting: `mkdirat(2)`, `openat(2)`, `flock(2)`, `inotify_add_watch(2)`, `renameat(2)`,
-//!   `unlinkat(2)`. Segments change hands by `ftruncate(2)`.
-//! - Limits: 1 MiB in each direction (two segments of 512 KiB), which is also what a connection takes of the
-//!   disk; 1,024 clients waiting to be accepted; six descriptors for each side of a connection; for each process one
-//!   inotify instance (`fs.inotify.max_user_instances`: 128 a user) and one thread; four watches for
-//!   each side of a connection (`fs.inotify.max_user_watches`).
-//! - Leaves behind: a killed server its directory, and what is in it of clients that it had not accepted, all of which the next
-//!   server at the path removes, once it has found the locks free; a client killed while it was connecting its
-//!   sub-directory, likewise. A connection that stands leaves nothing: its files have no names, and their space is
-//!   free when both sides have closed them.
-//! - Not for: two sides that share a kernel's pipes or sockets, all of which are faster; other users; network file
-//!   systems and virtual machines, whose kernels do not tell each other (refused as far as `statfs(2)` knows
-//!   them); memory that is scarce, as files on tmpfs count as memory.
+//! - System calls: a message is one `pwritev(2)`, and for its reader one `pread(2)`; before it sleeps,
+//!   `read(2)` of the inotify instance and `fstat(2)`; and `poll(2)`, `read(2)` and `write(2)` of the
+//!   thread that wakes it. While connecting: `mkdirat(2)`, `openat(2)`, `flock(2)`, `inotify_add_watch(2)`,
+//!   `renameat(2)`, `unlinkat(2)`, `fstatfs(2)`. A segment is given back by `ftruncate(2)` and
+//!   `utimensat(2)`, and an end is said by `fchmod(2)`.
+//! - Limits: 1 MiB in each direction (two segments of 512 KiB), which is also what a connection takes of
+//!   the disk; 1,024 clients waiting to be accepted; six descriptors and four watches
+//!   (`fs.inotify.max_user_watches`) for each side of a connection; one inotify instance
+//!   (`fs.inotify.max_user_instances`: 128 a user) and one thread for each process.
+//! - Leaves behind: a killed server its directory, with what is in it of clients that it had not accepted;
+//!   a client that was killed while it was connecting its sub-directory. The next server at the path
+//!   removes all of that, once it has found the locks free. A connection that stands leaves nothing: its
+//!   files have no names, and their space is free when both sides have closed them.
+//! - Not for: two sides that could have a pipe or a socket, all of which are faster; other users; network
+//!   file systems and virtual machines, whose kernels do not tell each other what happens (refused as far
+//!   as `statfs(2)` knows them); memory that is scarce, as files on tmpfs are memory.
 //!
-//! **Who may connect.** The own user: directories and files have to belong to it and be closed to others, and
-//! each is checked on the open descriptor. The process at the other end is not known, as it may be in another
-//! pid namespace.
+//! **Who may connect.** The own user: directories and files have to belong to it and be closed to others,
+//! and each is checked on the open descriptor. The process at the other end is not known, as it may be in
+//! another pid namespace.
 //!
-//! **Where this departs from a spool of numbered files** that are deleted one by one: files without names cannot be left
-//! behind, nor be opened by anyone else later, and four descriptors are enough for as long as the connection
-//! lasts.
+//! **Why not numbered files** that are deleted one by one: files without names cannot be left behind, nor
+//! be opened by anyone else later, and two for each direction last for the whole connection.
 
 mod halves;
 mod joining;

@@ -4,14 +4,14 @@
 //! | | is told by |
 //! |---|---|
 //! | bytes | appended to one segment until that has [`SEGMENT`] bytes, then to the other, in turn |
-//! | all of a segment was read | the reader has truncated it, and set its times, which wakes a writer that waits for it |
+//! | all of a segment was read | the reader has truncated it, and set its times, which wakes the writer |
 //! | nothing more will be written | the writer has set the execute bit of segment 0 |
 //! | nothing more will be read | the reader has set that of segment 1 |
 //! | a side lives | it holds the locks of both segments that it writes to |
 //!
 //! **Why two locks.** The kernel tells of a file's closing before it drops the lock (`__fput`), so that who
-//! is woken by that may still find it held. But it closes one file after the other: when the second closing is told,
-//! the first lock is free. So a side has died if either is.
+//! is woken by that may still find it held. But it closes one file after the other: when the second
+//! closing is told, the first lock is free. So a side has died if either is.
 
 use std::ffi::OsStr;
 use std::fs::File;

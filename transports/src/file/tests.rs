@@ -330,6 +330,20 @@ fn a_link_is_refused_by_both_sides() {
     }
 }
 
+/// Whoever dies closes one after the other, and is told of before it has let go.
+#[test]
+fn a_server_that_has_lost_one_lock_is_dead() {
+    for lost in [0, 1] {
+        let scratch = Scratch::new();
+        let place = OwnedFd::from(File::open(scratch.path()).unwrap());
+        let mut held = Vec::from(place::announce(&place).unwrap());
+        let seen = place::find_server(&place).unwrap();
+        assert!(spool::are_held(&seen).unwrap());
+        drop(held.remove(lost));
+        assert!(!spool::are_held(&seen).unwrap());
+    }
+}
+
 /// Puts something else in the place of a file.
 fn replace(client: &Path, name: &str, make: impl FnOnce(&Path) -> io::Result<()>) {
     let path = client.join(name);
