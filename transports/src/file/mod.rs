@@ -175,10 +175,16 @@ fn find(address: &Address) -> Result<(OwnedFd, [File; 2]), RpcError> {
     let server = place::find_server(&place).map_err(unfit)?;
     let held = spool::are_held(&server)
         .map_err(|error| RpcError::io(format!("asking for the locks in {path}"), error))?;
-    if held {
+    if !held {
+        let detail = format!("nobody holds the locks of the files in {path}: its server has died");
+        return Err(absent(detail));
+    }
+    let same = place::is_of_this_kind(&server)
+        .map_err(|error| RpcError::io(format!("reading what {path} is"), error))?;
+    if same {
         return Ok((place, server));
     }
-    Err(absent(format!("nobody holds the locks of the files in {path}: its server has died")))
+    Err(unfit(Unfit::Because("belongs to a server of another version of file:".to_owned())))
 }
 
 fn absent(detail: String) -> RpcError {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! wordcount/              the server's, made by it, mode 0700
-//!     server.0, server.1  whose locks it holds as long as it listens
+//!     server.0, server.1  whose locks it holds as long as it listens; the first says how it keeps spools
 //!     new.RANDOM/         of a client that is making its files
 //!     client.RANDOM/      of a client that waits to be accepted
 //!         up.0, up.1, down.0, down.1
@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -23,6 +23,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::spool;
+use crate::sys;
 
 const SERVER: [&str; 2] = ["server.0", "server.1"];
 const NEW: &str = "new.";
@@ -36,6 +37,7 @@ pub(super) fn announce(place: &OwnedFd) -> io::Result<[File; 2]> {
     let hidden = SERVER.map(|name| format!("{NEW}{name}"));
     let files = [create(place, OsStr::new(&hidden[0]))?, create(place, OsStr::new(&hidden[1]))?];
     let files = files.map(File::from);
+    (&files[0]).write_all(spool::LAYOUT)?;
     spool::hold(&files)?;
     for (hidden, name) in hidden.iter().zip(SERVER) {
         renameat(place, hidden.as_str(), place, name)?;
@@ -54,6 +56,14 @@ pub(super) fn find_server(place: &OwnedFd) -> Result<[File; 2], Unfit> {
         own(&status).map(|()| file.into())
     };
     Ok([open(SERVER[0])?, open(SERVER[1])?])
+}
+
+/// Whether a server keeps spools as this client does.
+pub(super) fn is_of_this_kind(server: &[File; 2]) -> io::Result<bool> {
+    let limit = spool::LAYOUT.len() + 1;
+    let mut layout = Vec::with_capacity(limit);
+    sys::pread_append(server[0].as_fd(), &mut layout, limit, 0)?;
+    Ok(layout == spool::LAYOUT)
 }
 
 /// The clients that wait to be accepted.

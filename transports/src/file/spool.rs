@@ -31,6 +31,9 @@ use crate::sys;
 /// Bytes of a segment. A direction has two, so that one is written while the other is read.
 pub(super) const SEGMENT: u64 = 512 << 10;
 
+/// What both sides have to agree on: what stands above, and the length of a segment.
+pub(super) const LAYOUT: &[u8] = b"ipcall file, version 1, segments of 524288 bytes\n";
+
 /// What the files are called.
 const UP: [&str; 2] = ["up.0", "up.1"];
 const DOWN: [&str; 2] = ["down.0", "down.1"];

@@ -344,6 +344,27 @@ fn a_server_that_has_lost_one_lock_is_dead() {
     }
 }
 
+#[test]
+fn a_server_of_another_version_is_not_talked_to() {
+    let site = Site::new();
+    let _listener = site.bind();
+    for other in [&b"ipcall file, version 2\n"[..], b"", &[b'x'; 10_000]] {
+        fs::write(site.place().join("server.0"), other).unwrap();
+        let error = connect(&site.address()).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Refused { .. }), "{error:?}");
+        assert!(error.to_string().contains("another version"), "{error}");
+        // Nor taken for dead.
+        let error = site.try_bind().map(drop).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::AddressInUse { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn the_layout_names_the_length_of_a_segment() {
+    let text = str::from_utf8(spool::LAYOUT).unwrap();
+    assert!(text.contains(&format!("segments of {SEGMENT} bytes")), "{text}");
+}
+
 /// Puts something else in the place of a file.
 fn replace(client: &Path, name: &str, make: impl FnOnce(&Path) -> io::Result<()>) {
     let path = client.join(name);
