@@ -18,6 +18,7 @@ mod launch;
 mod mem;
 mod pipe;
 mod pipe_halves;
+mod private;
 mod ring;
 mod shm;
 mod stream;

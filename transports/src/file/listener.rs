@@ -17,11 +17,12 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::halves::{Reader, Writer};
 use super::joining::Files;
-use super::place::{self, Unfit};
+use super::place;
 use super::spool::{self, NotOpened};
 use super::watcher::Watch;
 use super::{Address, limits};
 use crate::directory::{Access, Directory};
+use crate::private::{Unfit, open, own};
 use crate::sys::ThisProcess;
 
 /// Clients that wait to be accepted. One more sees the end.
@@ -156,7 +157,7 @@ impl Name {
         let process = ThisProcess::current()?;
         mkdirat(parent.file(), name, Mode::S_IRWXU)?;
         let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        let place = place::open(parent.file(), name, how)?;
+        let place = open(parent.file(), name, how)?;
         // The umask may have taken bits away.
         fchmod(&place, Mode::S_IRWXU)?;
         let device_and_inode = identity(&fstat(&place)?);
@@ -204,7 +205,7 @@ fn make_room(parent: &Directory, address: &Address) -> Result<(), RpcError> {
     let name = address.name.as_os_str();
 
     let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-    let place = match place::open(parent.file(), name, how) {
+    let place = match open(parent.file(), name, how) {
         Ok(place) => place,
         Err(Errno::ENOENT) => return Ok(()),
         Err(Errno::ENOTDIR | Errno::ELOOP) => {
@@ -218,7 +219,7 @@ fn make_room(parent: &Directory, address: &Address) -> Result<(), RpcError> {
         Err(errno) => return Err(failed("opening", errno)),
     };
     let status = fstat(&place).map_err(|errno| failed("looking at", errno))?;
-    if let Err(Unfit::Because(reason)) = place::own(&status) {
+    if let Err(Unfit::Because(reason)) = own(&status) {
         return refused(format!("{path} {reason}: choose another path"));
     }
     match place::find_server(&place) {

@@ -59,9 +59,9 @@ pub(crate) use listener::Listener;
 
 use self::halves::{Reader, Writer};
 use self::joining::Files;
-use self::place::Unfit;
 use crate::directory::{Access, Directory};
 use crate::endpoint::{Parts, percent};
+use crate::private::{Unfit, open, own};
 
 /// Bytes of a file's name (`NAME_MAX`).
 const MAX_FILE_NAME: usize = 255;
@@ -161,8 +161,8 @@ fn find(address: &Address) -> Result<(OwnedFd, [File; 2]), RpcError> {
     let opened = Directory::open(&address.directory, Access::OwnUser)?;
     let directory = opened.ok_or_else(|| explain(Errno::ENOENT, address))?;
     let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-    let place = place::open(directory.file(), &address.name, how)
-        .map_err(|errno| explain(errno, address))?;
+    let place =
+        open(directory.file(), &address.name, how).map_err(|errno| explain(errno, address))?;
     limits::check_place(&place, &path.to_string())?;
     let unfit = |unfit| match unfit {
         Unfit::Errno(errno) => explain(errno, address),
@@ -171,7 +171,7 @@ fn find(address: &Address) -> Result<(OwnedFd, [File; 2]), RpcError> {
         }),
     };
     let status = fstat(&place).map_err(|errno| explain(errno, address))?;
-    place::own(&status).map_err(unfit)?;
+    own(&status).map_err(unfit)?;
     let server = place::find_server(&place).map_err(unfit)?;
     let held = spool::are_held(&server)
         .map_err(|error| RpcError::io(format!("asking for the locks in {path}"), error))?;

@@ -18,11 +18,12 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
-use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use nix::fcntl::{OFlag, renameat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::spool;
+use crate::private::{Unfit, open, own};
 use crate::sys;
 
 const SERVER: [&str; 2] = ["server.0", "server.1"];
@@ -127,50 +128,12 @@ pub(super) fn make_client(place: &OwnedFd) -> nix::Result<(OwnedFd, OsString, Os
     }
 }
 
-/// Opens a name as it is done with all of them: never following a link, never waiting.
-pub(super) fn open(directory: impl AsFd, name: &OsStr, how: OFlag) -> nix::Result<OwnedFd> {
-    let always = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    loop {
-        match openat(directory.as_fd(), name, how | always, mode(0o600)) {
-            Err(Errno::EINTR) => {}
-            result => return result,
-        }
-    }
-}
-
 /// Makes a file that only its user can open.
 pub(super) fn create(directory: impl AsFd, name: &OsStr) -> nix::Result<OwnedFd> {
     let file = open(directory, name, OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL)?;
     // The umask may have taken bits away.
     fchmod(&file, mode(0o600))?;
     Ok(file)
-}
-
-/// Why an open descriptor is not used.
-#[derive(Debug)]
-pub(super) enum Unfit {
-    Errno(Errno),
-    /// It is something else, or somebody else's.
-    Because(String),
-}
-
-impl From<Errno> for Unfit {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
-    }
-}
-
-/// Whether something belongs to the own user and is closed to others.
-pub(super) fn own(status: &FileStat) -> Result<(), Unfit> {
-    let (mode, owner, own) = (status.st_mode & 0o7777, status.st_uid, geteuid().as_raw());
-    if owner != own {
-        let reason = format!("belongs to uid {owner}, and this process runs as uid {own}");
-        return Err(Unfit::Because(reason));
-    }
-    if mode & 0o077 != 0 {
-        return Err(Unfit::Because(format!("has mode {mode:04o}, so others may use it")));
-    }
-    Ok(())
 }
 
 /// The names in a directory.

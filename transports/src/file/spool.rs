@@ -25,7 +25,8 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, futimens};
 use nix::sys::time::TimeSpec;
 
-use super::place::{Unfit, create, open, own};
+use super::place::create;
+use crate::private::{Unfit, open, own};
 use crate::sys;
 
 /// Bytes of a segment. A direction has two, so that one is written while the other is read.
