@@ -4,12 +4,14 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use ipcall::Endpoint;
+use ipcall::transport::Connector;
+use ipcall::{Endpoint, ErrorKind};
 
 use crate::support::role::{Control, Summons};
 use crate::support::scratch::Scratch;
+use crate::support::waiting::until;
 use crate::support::{Serving, Waits, is_gone, rpc_error};
-use crate::{EchoBlockingClient, echo, not_tested};
+use crate::{EchoBlockingClient, echo, endpoint, not_tested};
 
 /// What a container runs before the role: `$0` is the volume, `$1` the place where it has it, and the
 /// rest the role.
@@ -89,7 +91,10 @@ fn two_containers_talk_through_a_volume() {
         client.control.say("go on");
         drop(server);
         assert_eq!(client.hear(), "the server has gone");
-        assert!(volume.path().join("ipc/echo").exists(), "what a killed server leaves");
+        let place = volume.path().join("ipc/echo");
+        assert!(place.exists(), "what a killed server leaves");
+        // A container's processes end after what has started them.
+        until(|| is_absent(&place));
     }
     // The next one has removed it; and this is the last.
     let mut server =
@@ -99,6 +104,12 @@ fn two_containers_talk_through_a_volume() {
     assert_eq!(server.hear(), "ended");
     assert!(!volume.path().join("ipc/echo").exists());
     std::fs::remove_dir(volume.path().join("ipc")).unwrap();
+}
+
+/// Whether nobody holds the place any more.
+fn is_absent(place: &Path) -> bool {
+    let connected = endpoint(place).try_connect();
+    connected.is_err_and(|error| matches!(error.kind(), ErrorKind::ServerAbsent { .. }))
 }
 
 /// Serves until told to end.

@@ -3,6 +3,7 @@
 
 mod containers;
 mod crowds;
+mod forks;
 mod full;
 mod poor;
 mod strangers;
@@ -49,6 +50,7 @@ fn play() {
         "client" => containers::call(about, control),
         "full" => full::run_out_of_space(about.as_ref()),
         "poor" => poor::live_with_little(about.as_ref()),
+        "forker" => forks::fork(about.as_ref()),
         "crowd" => crowds::come_and_go(about),
         "stranger" => strangers::try_everything(about.as_ref()),
         "squatter" => strangers::squat(about.as_ref(), control),

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt, symlink};
 
 use ipcall_core::Settings;
 use ipcall_core::transport::Listener as _;
@@ -214,6 +214,50 @@ fn a_segment_that_is_too_long_is_an_error() {
     let error = server.reader.try_read(&mut buffer, WINDOW).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     assert!(buffer.len() <= WINDOW);
+}
+
+/// A client that does anything to its files, at any time.
+#[test]
+fn whatever_a_client_does_to_its_files_only_its_connection_ends() {
+    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
+    println!("seed {seed}");
+    let mut state = seed;
+    let mut below = move |limit: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % limit
+    };
+    for _ in 0..60 {
+        let site = Site::new();
+        let (mut server, mut client, segments) = site.connected();
+        for _ in 0..100 {
+            let segment = &segments[usize::try_from(below(2)).unwrap()];
+            match below(9) {
+                0 => segment.set_len(below(2 * SEGMENT)).unwrap(),
+                1 => drop(segment.write_at(&[9; 5000], below(SEGMENT))),
+                2 => segment.set_permissions(Permissions::from_mode(0o600)).unwrap(),
+                3 if below(20) == 0 => {
+                    segment.set_permissions(Permissions::from_mode(0o700)).unwrap();
+                }
+                4 | 5 => drop(write_much(&mut client)),
+                6 => drop(write(&mut server)),
+                7 => drop((server.reader.arm(), server.writer.arm())),
+                _ => {
+                    let mut buffer = Vec::with_capacity(300_000);
+                    let read = server.reader.try_read(&mut buffer, 300_000);
+                    assert!(buffer.len() <= 300_000);
+                    match read {
+                        Ok(count) => assert_eq!(count, buffer.len()),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) => {
+                            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The sub-directory of a client, by hand.
