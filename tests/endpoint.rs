@@ -23,6 +23,7 @@ fn parse_error(uri: &str) -> RpcError {
 fn what_cannot_be_an_endpoint_says_what_would_be_right() {
     let long = format!("unix:/{}", "x".repeat(107));
     let long_name = format!("fifo:/{}", "x".repeat(223));
+    let long_directory = format!("file:/{}", "x".repeat(256));
     let known: Vec<_> = schemes().iter().map(|scheme| scheme.name).collect();
     let known = format!("(known: {})", known.join(", "));
     let did_you_mean = format!("did you mean `unix`? {known}");
@@ -90,6 +91,13 @@ fn what_cannot_be_an_endpoint_says_what_would_be_right() {
         ("posix-mq:/x/", "names a directory"),
         ("posix-mq:/x/..", "no name at its end"),
         ("posix-mq:/x?size=1", "unknown key `size`: a posix-mq endpoint has no keys"),
+        ("file:", "a path is missing"),
+        ("file:shared/x", "not an absolute path"),
+        ("file:/x%00y", "cannot contain a NUL"),
+        ("file:/x/", "ends with a slash"),
+        ("file:/x/..", "no name at its end"),
+        (&long_directory, "has 256 bytes, and there is room for 255"),
+        ("file:/x?size=1", "unknown key `size`: a file endpoint has no keys"),
         ("tcp:127.0.0.1", "a port is missing"),
         ("tcp:127.0.0.1:1?tokenfile=/x", "did you mean `token-file`?"),
         ("tcp:127.0.0.1:1?token-file=/x&token-file=/y", "stands there twice"),

@@ -172,6 +172,13 @@ mod shm {
     tests!(files);
 }
 
+mod file {
+    pub(super) const SCHEME: &str = "file";
+    tests!(both_ends);
+    tests!(processes);
+    tests!(files);
+}
+
 mod unix {
     pub(super) const SCHEME: &str = "unix";
     tests!(both_ends);
@@ -198,6 +205,7 @@ fn every_registered_transport_has_its_table() {
         sysv_mq::SCHEME,
         sysv_shm::SCHEME,
         shm::SCHEME,
+        file::SCHEME,
         unix::SCHEME,
         tcp::SCHEME,
     ];

@@ -22,7 +22,7 @@ pub(crate) use place::Place;
 pub use scheme::{Scheme, schemes};
 
 use crate::launch::Launch;
-use crate::{fifo, key_file, pipe, posix_mq, shm, sysv_mq, sysv_shm, tcp, unix};
+use crate::{fifo, file, key_file, pipe, posix_mq, shm, sysv_mq, sysv_shm, tcp, unix};
 
 /// Where a service is, and with what settings it is talked to.
 ///
@@ -54,6 +54,7 @@ pub(crate) enum Kind {
     SysvMq(key_file::Address),
     SysvShm(sysv_shm::Address),
     Shm(shm::Address),
+    File(file::Address),
     Unix(unix::Address),
     Tcp(tcp::Address),
 }
@@ -158,6 +159,7 @@ impl Endpoint {
             Kind::SysvMq(address) => Box::new(sysv_mq::Listener::bind(address, &self.settings)?),
             Kind::SysvShm(address) => Box::new(sysv_shm::Listener::bind(address, &self.settings)?),
             Kind::Shm(address) => Box::new(shm::Listener::bind(address, &self.settings)?),
+            Kind::File(address) => Box::new(file::Listener::bind(address, &self.settings)?),
             Kind::Unix(address) => Box::new(unix::Listener::bind(address, &self.settings)?),
             Kind::Tcp(address) => {
                 let (listener, actual) = tcp::Listener::bind(address, &self.settings)?;
@@ -190,6 +192,7 @@ impl Connector for Endpoint {
             Kind::SysvMq(address) => sysv_mq::connect(address),
             Kind::SysvShm(address) => sysv_shm::connect(address),
             Kind::Shm(address) => shm::connect(address, &self.settings),
+            Kind::File(address) => file::connect(address),
             Kind::Unix(address) => unix::connect(address, &self.settings),
             Kind::Tcp(address) => tcp::connect(address),
         };

@@ -8,14 +8,16 @@ use ipcall_core::{RpcError, Settings};
 
 use super::{Endpoint, Kind, Parts};
 use crate::launch::Launch;
-use crate::{fifo, key_file, mem, pipe, posix_mq, shm, suggest, sysv_mq, sysv_shm, tcp, unix};
+use crate::{
+    fifo, file, key_file, mem, pipe, posix_mq, shm, suggest, sysv_mq, sysv_shm, tcp, unix,
+};
 
 /// Every transport that this build knows, the most private first.
 pub fn schemes() -> &'static [Scheme] {
     &SCHEMES
 }
 
-static SCHEMES: [Scheme; 9] = [
+static SCHEMES: [Scheme; 10] = [
     Scheme {
         name: "mem",
         summary: "in-process rings: both sides in one process",
@@ -105,6 +107,18 @@ static SCHEMES: [Scheme; 9] = [
         parse: |parts, _| shm::parse(parts).map(Kind::Shm).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(shm::fresh(directory, name)),
         is_there: || true,
+    },
+    Scheme {
+        name: "file",
+        summary: "spool files in a shared directory: for sides that share nothing else",
+        example: "file:/shared/ipc/wordcount",
+        in_process: false,
+        starts_server: false,
+        keys: &[],
+        repeatable: &[],
+        parse: |parts, _| file::parse(parts).map(Kind::File).map_err(RpcError::invalid_endpoint),
+        write_fresh: |directory, name| Ok(file::fresh(directory, name)),
+        is_there: file::is_there,
     },
     Scheme {
         name: "unix",

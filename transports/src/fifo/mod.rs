@@ -48,7 +48,7 @@ mod joining;
 mod listener;
 mod pair;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -56,15 +56,16 @@ use std::path::{Path, PathBuf};
 use ipcall_core::transport::{Peer, Transport};
 use ipcall_core::{ErrorKind, RpcError};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::geteuid;
 
 pub(crate) use listener::Listener;
 
 use crate::directory::{Access, Directory};
 use crate::endpoint::{Parts, percent};
+use crate::private::{Unfit, open, own};
 
 /// Bytes of a file's name (`NAME_MAX`).
 const MAX_FILE_NAME: usize = 255;
@@ -184,24 +185,6 @@ fn explain(errno: Errno, address: &Address) -> RpcError {
     }
 }
 
-/// Opens a name as it is done with all of them: never following a link, never waiting.
-fn open(directory: impl std::os::fd::AsFd, name: &OsStr, how: OFlag) -> nix::Result<OwnedFd> {
-    let always = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    loop {
-        match openat(directory.as_fd(), name, how | always, Mode::empty()) {
-            Err(Errno::EINTR) => {}
-            result => return result,
-        }
-    }
-}
-
-/// Why an open descriptor is not used.
-enum Unfit {
-    Errno(Errno),
-    /// It is something else, or somebody else's.
-    Because(String),
-}
-
 /// Whether an open descriptor is that of a FIFO that nobody but the own user can have made or opened.
 fn own_fifo(file: &OwnedFd) -> Result<FileStat, Unfit> {
     let status = fstat(file).map_err(Unfit::Errno)?;
@@ -210,19 +193,6 @@ fn own_fifo(file: &OwnedFd) -> Result<FileStat, Unfit> {
         return Err(Unfit::Because("is not a FIFO".to_owned()));
     }
     own(&status).map(|()| status)
-}
-
-/// Whether something belongs to the own user and is closed to others.
-fn own(status: &FileStat) -> Result<(), Unfit> {
-    let (mode, owner, own) = (status.st_mode & 0o7777, status.st_uid, geteuid().as_raw());
-    if owner != own {
-        let reason = format!("belongs to uid {owner}, and this process runs as uid {own}");
-        return Err(Unfit::Because(reason));
-    }
-    if mode & 0o077 != 0 {
-        return Err(Unfit::Because(format!("has mode {mode:04o}, so others may use it")));
-    }
-    Ok(())
 }
 
 /// What is known of the process at the other end of a FIFO.

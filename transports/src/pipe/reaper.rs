@@ -1,7 +1,7 @@
 //! Children whose client has gone: they see the end of their pipe and have some time to end; those that do
 //! not are told to, and then killed. One thread waits for all of them, and ends with the last.
 //!
-//! It is the only thread of a transport, and the only thing here that waits: whoever drops a client must
+//! It is one of the few threads of a transport, and the only thing here that waits: whoever drops a client must
 //! not, and a child that nobody waits for stays in the process table. Only children that were handed to
 //! it are waited for, by their descriptors.
 //!

@@ -1,6 +1,7 @@
 //! System calls that no dependency offers in a safe form, as safe functions over `BorrowedFd`.
 
 mod descriptors;
+mod file;
 mod fork;
 mod inherited;
 mod mapping;
@@ -16,6 +17,7 @@ mod socket;
 mod words;
 
 pub(crate) use descriptors::recv_with_descriptors;
+pub(crate) use file::{is_flocked, pread_append, try_flock};
 pub(crate) use fork::ThisProcess;
 pub(crate) use inherited::inherited;
 pub(crate) use mapping::Mapping;
