@@ -16,6 +16,7 @@ mod order;
 mod roles;
 mod scratch;
 mod subject;
+#[allow(dead_code, reason = "each target uses its part")]
 #[path = "../support/system_v.rs"]
 mod system_v;
 mod threads;
