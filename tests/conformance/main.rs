@@ -20,6 +20,7 @@ mod quota;
 mod roles;
 mod scratch;
 mod subject;
+#[allow(dead_code, reason = "each target uses its part")]
 #[path = "../support/system_v.rs"]
 mod system_v;
 mod threads;

@@ -29,6 +29,11 @@ impl SystemV {
             sets: listed("sem").iter().filter(|line| set(line)).count(),
         }
     }
+
+    /// Whether it has none, nor has left any.
+    pub(crate) fn is_empty(&self) -> bool {
+        (self.attached, self.segments, self.sets) == (0, 0, 0)
+    }
 }
 
 /// The fields of each object in a list of the kernel's.

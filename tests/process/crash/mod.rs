@@ -21,6 +21,7 @@ use crate::support::holdings::Holdings;
 use crate::support::role::{Control, Process};
 use crate::support::serving::run;
 use crate::support::subject::between_processes;
+use crate::support::system_v::SystemV;
 use crate::support::waiting::until;
 use crate::support::{Serving, Subject, Waits};
 
@@ -127,12 +128,14 @@ fn outlive_server(fate: &Fate) -> Duration {
     assert_eq!(error.endpoint(), Some(endpoint.uri()));
     let took = seen.saturating_sub(time_of_death(&mut victim));
     assert!(took < SOON, "{fate:?}: seen after {took:?}");
+    let pid = victim.id();
     victim.kill();
     // Its name is taken over and given back.
     let mut next = Orders::new(&endpoint, Waits::CurrentThread).run();
     next.say("end");
     assert_eq!(next.hear(), "stopped");
     assert!(next.wait().success());
+    assert_nothing_left(pid, fate);
     took
 }
 
@@ -187,6 +190,7 @@ fn outlive_client(fate: &Fate) -> Duration {
     let before = Holdings::now();
     let mut victim = fate.meet();
     let died = time_of_death(&mut victim);
+    let pid = victim.id();
     victim.kill();
     until(|| Holdings::now() == before);
     let took = now().saturating_sub(died);
@@ -195,5 +199,12 @@ fn outlive_client(fate: &Fate) -> Duration {
     drop(other);
     serving.shutdown();
     serving.join();
+    assert_nothing_left(pid, fate);
     took
+}
+
+/// What the kernel keeps for a process, and would keep for ever.
+fn assert_nothing_left(pid: u32, fate: &Fate) {
+    let left = SystemV::of(pid);
+    assert!(left.is_empty(), "{fate:?}: {left:?}");
 }

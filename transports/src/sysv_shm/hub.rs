@@ -66,13 +66,15 @@ impl Running {
     /// # Errors
     /// When there is no descriptor or no thread; then the objects are removed.
     pub(super) fn start(objects: Objects, start: u64, capacity: usize) -> io::Result<Self> {
-        let process = ThisProcess::current()?;
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let arrivals = EventFd::from_flags(flags);
+        let made = ThisProcess::current()
+            .and_then(|process| Ok((process, EventFd::from_flags(flags)?)))
+            .inspect_err(|_| objects.remove());
+        let (process, arrivals) = made?;
         let hub = Hub {
             objects,
             capacity,
-            arrivals: arrivals?,
+            arrivals,
             occupants: Mutex::new((0..SLOTS).map(|_| None).collect()),
             broken: AtomicBool::new(false),
         };
@@ -127,22 +129,15 @@ impl Running {
         pid: u32,
     ) -> io::Result<Admitted> {
         let hub = &self.hub;
-        let Some(client) = Process::open(pid)?.filter(|client| !client.has_ended()) else {
-            return Ok(Admitted::Dead);
+        let client = match Process::open(pid) {
+            Ok(Some(client)) if !client.has_ended() => Arc::new(client),
+            Ok(_) => return Ok(Admitted::Dead),
+            Err(error) => return refusal(pid, error),
         };
-        let client = Arc::new(client);
-        let (segment, mapping) = match hub.attach(slot, pid) {
+        let (segment, mapping, status) = match hub.attach(slot, pid) {
             Ok(attached) => attached,
-            Err(error) if error.raw_os_error() == Some(Errno::ENOMEM as i32) => {
-                let text = "no memory is left to attach a client's segment".to_owned();
-                return Ok(Admitted::Refused(Reason::Memory, text));
-            }
-            Err(error) => {
-                let text = format!("the segment of a client, process {pid}, is wrong: {error}");
-                return Ok(Admitted::Refused(Reason::Nonsense, text));
-            }
+            Err(error) => return refusal(pid, error),
         };
-        let status = segment.status()?;
         // Whoever has died since, and whose number somebody else has been given, has it attached no more.
         if status.attached < 2 && !hub.objects.lobby.slot(slot).has_left() {
             return Ok(Admitted::Dead);
@@ -171,8 +166,10 @@ impl Running {
         }
         let hub = &self.hub;
         hub.objects.lobby.close();
-        let occupants = hub.occupants();
+        let mut occupants = hub.occupants();
         for slot in 0..SLOTS {
+            // Nobody looks for those that have died any more.
+            hub.settle(&mut occupants, slot);
             if let Some(pid) = hub.waiting(&occupants, slot) {
                 hub.refuse(slot, pid, Reason::Closed);
             }
@@ -223,7 +220,7 @@ impl Hub {
     }
 
     /// The segment of the client in `slot`, process `pid`, if it is what it should be.
-    fn attach(&self, slot: usize, pid: u32) -> io::Result<(Segment, Arc<Mapping>)> {
+    fn attach(&self, slot: usize, pid: u32) -> io::Result<(Segment, Arc<Mapping>, SegmentStatus)> {
         let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
         let slot = self.objects.lobby.slot(slot);
         let segment = slot.id().map(Segment::from_id).ok_or_else(|| wrong("it has no number"))?;
@@ -238,7 +235,7 @@ impl Hub {
         };
         check(&segment.status()?)?;
         let mapping = Mapping::of_segment(segment, segment_size(self.capacity))?;
-        Ok((segment, Arc::new(mapping)))
+        Ok((segment, Arc::new(mapping), segment.status()?))
     }
 
     /// Gives up a client that has died before it was accepted.
@@ -290,6 +287,24 @@ impl Hub {
     }
 }
 
+/// What becomes of a client, process `pid`, that cannot be let in because of `error`.
+///
+/// # Errors
+/// When that passes, and the client can go on waiting.
+fn refusal(pid: u32, error: io::Error) -> io::Result<Admitted> {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE | Errno::ENFILE) => Err(error),
+        Some(Errno::ENOMEM) => {
+            let text = format!("no memory is left to attach the segment of process {pid}");
+            Ok(Admitted::Refused(Reason::Memory, text))
+        }
+        _ => {
+            let text = format!("the segment of a client, process {pid}, is wrong: {error}");
+            Ok(Admitted::Refused(Reason::Nonsense, text))
+        }
+    }
+}
+
 impl Ear for Hub {
     fn hear(&self) {
         let mut occupants = self.occupants();
@@ -327,8 +342,7 @@ impl Drop for Running {
         drop(self.helper.take());
         // In a forked child they are not this process's to remove.
         if self.process.is_current() {
-            let _ = self.hub.objects.semaphores.remove();
-            let _ = self.hub.objects.segment.remove();
+            self.hub.objects.remove();
         }
     }
 }

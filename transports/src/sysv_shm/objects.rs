@@ -105,6 +105,12 @@ impl Objects {
         Ok(Self { segment, lobby: Lobby::new(Words::of(&mapping)), semaphores })
     }
 
+    /// Removes them, as far as they are there.
+    pub(super) fn remove(&self) {
+        let _ = self.semaphores.remove();
+        let _ = self.segment.remove();
+    }
+
     /// Finds those that the process `maker` has made; `None` if they are not there, not ours, or not ready.
     ///
     /// # Errors

@@ -68,3 +68,21 @@ fn any_server_removes_what_nameless_ones_have_left() {
     assert!(set.status().is_err());
     assert_eq!(segments_of(pid), 0);
 }
+
+#[test]
+fn a_client_whose_server_was_killed_before_it_took_it_removes_its_segment() {
+    let place = Place::new();
+    let player = place.start("listener");
+    let mut client = place.connect().unwrap();
+    let (record, _) = place.address.file.find(TITLE).unwrap();
+    let objects = Objects::find(record.key, record.pid).unwrap().unwrap();
+    let segment = Segment::from_id(objects.lobby.slot(0).id().unwrap());
+    drop(objects);
+    player.kill();
+    let error = read(&mut *client.reader).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert!(segment.status().is_ok());
+    drop(client);
+    assert!(segment.status().is_err());
+    drop(place.bind());
+}

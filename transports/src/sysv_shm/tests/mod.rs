@@ -145,6 +145,7 @@ fn play() {
             clients.push(connect(&address).unwrap());
             Box::new((listener, server, clients))
         }
+        "listener" => Box::new(Listener::bind(&address, &settings).unwrap()),
         "nameless server" => {
             let mut listener = Listener::bind(&address, &settings).unwrap();
             let client = connect(&address).unwrap();
@@ -281,14 +282,33 @@ fn segments_are_marked_for_removal_once_both_have_them() {
 #[test]
 fn more_clients_than_slots_are_told_so() {
     let place = Place::new();
-    let mut listener = place.bind();
-    let mut clients: Vec<_> = (0..SLOTS).map(|_| place.connect().unwrap()).collect();
-    let mut servers: Vec<_> = (0..SLOTS).map(|_| accept(&mut listener)).collect();
-    let error = place.connect().unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Overloaded { limit: 256, .. }), "{error:?}");
-    echo(&mut servers[77], &mut clients[77]);
-    drop((clients.pop(), servers.pop()));
-    until(|| place.connect().is_ok());
+    let (mut listener, mut server, mut client) = place.pair();
+    let lobby = listener.objects().lobby.clone();
+    let claim_all = |pid| {
+        for slot in 1..SLOTS {
+            assert!(lobby.slot(slot).advance(pid, Stage::Free, Stage::Claimed));
+        }
+        let error = place.connect().unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Overloaded { limit: 256, .. }), "{error:?}");
+    };
+    let own = std::process::id();
+    claim_all(own);
+    echo(&mut server, &mut client);
+    // One gives up.
+    assert!(lobby.slot(77).advance(own, Stage::Claimed, Stage::Free));
+    let mut last = place.connect().unwrap();
+    echo(&mut accept(&mut listener), &mut last);
+    drop(last);
+    until(|| matches!(lobby.slot(77).state(), Some((Stage::Free, _))));
+    for slot in (1..SLOTS).filter(|slot| *slot != 77) {
+        assert!(lobby.slot(slot).advance(own, Stage::Claimed, Stage::Free));
+    }
+    // All have died, which the server finds out because somebody else wants to come in.
+    let mut child = Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    claim_all(child.id());
+    until(|| (1..SLOTS).all(|slot| matches!(lobby.slot(slot).state(), Some((Stage::Free, _)))));
+    place.connect().unwrap();
 }
 
 #[test]
