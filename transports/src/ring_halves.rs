@@ -13,6 +13,10 @@ const LOOKS: u32 = 4096;
 /// A half's bell: what it sleeps on, and what wakes the half at the other end. Once the peer has gone it rings
 /// without end.
 pub(crate) trait Bell {
+    /// Whether one that was rung and not heard does not ring again for who sleeps on edges. It is then heard
+    /// before each sleep, because what was rung for an earlier one may come late.
+    const STICKS: bool;
+
     /// Wakes who sleeps at the other end. If it has gone there is nobody to wake, and it will be noticed.
     ///
     /// # Errors
@@ -88,10 +92,11 @@ impl Reader {
         }
     }
 
-    pub(crate) fn arm(&mut self, bell: &impl Bell) -> bool {
+    pub(crate) fn arm<B: Bell>(&mut self, bell: &B) -> bool {
         self.looks = 0;
         // What rang for an earlier sleep must not end this one. Errors show again when it is read.
-        if !self.process.is_current() || (self.slept && self.hear(bell).is_err()) || self.gone {
+        let may_ring = B::STICKS || self.slept;
+        if !self.process.is_current() || (may_ring && self.hear(bell).is_err()) || self.gone {
             return false;
         }
         self.slept = self.ring.arm().unwrap_or(false);
@@ -155,8 +160,9 @@ impl Writer {
         }
     }
 
-    pub(crate) fn arm(&mut self, bell: &impl Bell) -> bool {
-        if !self.process.is_current() || (self.slept && self.hear(bell).is_err()) || self.gone {
+    pub(crate) fn arm<B: Bell>(&mut self, bell: &B) -> bool {
+        let may_ring = B::STICKS || self.slept;
+        if !self.process.is_current() || (may_ring && self.hear(bell).is_err()) || self.gone {
             return false;
         }
         self.slept = self.ring.arm().unwrap_or(false);
@@ -196,6 +202,8 @@ mod tests {
     struct Once(Cell<Said>);
 
     impl Bell for Once {
+        const STICKS: bool = false;
+
         fn ring(&self) -> io::Result<()> {
             Ok(())
         }

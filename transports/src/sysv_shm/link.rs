@@ -177,6 +177,9 @@ struct HalfBell {
 }
 
 impl Bell for HalfBell {
+    // The helper may come late, and an epoll descriptor that is ready does not become so.
+    const STICKS: bool = true;
+
     fn ring(&self) -> io::Result<()> {
         let theirs = match self.half {
             Half::Reader => Half::Writer,
@@ -191,16 +194,23 @@ impl Bell for HalfBell {
         if !bell.is_readable() {
             return Ok(Said::Nothing);
         }
-        let still = bell.silence();
-        if let Some(broken) = self.link.broken() {
-            bell.ring();
-            return match broken {
-                Broken::Gone => Ok(Said::Gone),
-                Broken::Error(kind, text) => Err(io::Error::new(kind, text)),
-            };
+        loop {
+            let still = bell.silence();
+            if let Some(broken) = self.link.broken() {
+                bell.ring();
+                return match broken {
+                    Broken::Gone => Ok(Said::Gone),
+                    Broken::Error(kind, text) => Err(io::Error::new(kind, text)),
+                };
+            }
+            if !still {
+                return Ok(Said::Nothing);
+            }
+            if self.link.peer.has_ended() {
+                return Ok(Said::Gone);
+            }
+            // It was rung meanwhile. Left as it is, it would not ring again for who sleeps on edges.
         }
-        let gone = still && self.link.peer.has_ended();
-        Ok(if gone { Said::Gone } else { Said::Nothing })
     }
 }
 
