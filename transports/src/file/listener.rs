@@ -176,8 +176,8 @@ impl Drop for Name {
         let Ok(Some(_locked)) = self.parent.try_lock() else { return };
         let (parent, name) = (self.parent.file(), self.name.as_os_str());
         for _ in 0..CLEARINGS {
-            // Clients that are just coming may bring something in between.
-            let cleared = place::sweep(&self.place);
+            // Clients that are just coming may bring something in between, also into their own directories.
+            let _ = place::sweep(&self.place);
             // Somebody may have moved or replaced it by hand.
             if !fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)
                 .is_ok_and(|status| identity(&status) == self.device_and_inode)
@@ -185,7 +185,7 @@ impl Drop for Name {
                 return;
             }
             let removed = unlinkat(parent, name, UnlinkatFlags::RemoveDir);
-            if cleared != Ok(true) || removed != Err(Errno::ENOTEMPTY) {
+            if removed != Err(Errno::ENOTEMPTY) {
                 return;
             }
         }
@@ -232,11 +232,10 @@ fn make_room(parent: &Directory, address: &Address) -> Result<(), RpcError> {
         Err(Unfit::Errno(errno)) => return Err(failed("asking whether a server is in", errno)),
     }
     for _ in 0..CLEARINGS {
-        let cleared = place::sweep(&place).map_err(|errno| failed("clearing", errno))?;
+        place::sweep(&place).map_err(|errno| failed("clearing", errno))?;
         match unlinkat(parent.file(), name, UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-            Err(Errno::ENOTEMPTY) if cleared => {}
-            Err(Errno::ENOTEMPTY) => break,
+            Err(Errno::ENOTEMPTY) => {}
             Err(errno) => return Err(failed("removing the stale directory", errno)),
         }
     }

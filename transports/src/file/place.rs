@@ -73,20 +73,17 @@ pub(super) fn waiting(place: &OwnedFd) -> nix::Result<Vec<OsString>> {
     Ok(entries(place)?.into_iter().filter(|name| is_client(name)).collect())
 }
 
-/// Removes all that servers and clients leave; says whether nothing else was there. To be called when no
-/// server is there that could accept them.
-pub(super) fn sweep(place: &OwnedFd) -> nix::Result<bool> {
-    let mut is_empty = true;
+/// Removes all that servers and clients leave, except what clients are just making. To be called when no server
+/// is there that could accept them.
+pub(super) fn sweep(place: &OwnedFd) -> nix::Result<()> {
     for name in entries(place)? {
         if has_random(&name, CLIENT) || has_random(&name, NEW) {
-            is_empty &= remove(place, &name);
+            remove(place, &name);
         } else if is_server(&name) {
-            is_empty &= unlinkat(place, name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_ok();
-        } else {
-            is_empty = false;
+            let _ = unlinkat(place, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
         }
     }
-    Ok(is_empty)
+    Ok(())
 }
 
 /// Opens the sub-directory of a client.
@@ -96,16 +93,15 @@ pub(super) fn open_client(place: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Unfi
     Ok(directory)
 }
 
-/// Removes the sub-directory of a client with its files; says whether it is gone.
-pub(super) fn remove(place: &OwnedFd, name: &OsStr) -> bool {
+/// Removes the sub-directory of a client with its files.
+pub(super) fn remove(place: &OwnedFd, name: &OsStr) {
     if let Ok(directory) = open(place, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
         for file in spool::NAMES {
             // They may be gone. What else is there stays, and the sub-directory with it.
             let _ = unlinkat(&directory, file, UnlinkatFlags::NoRemoveDir);
         }
     }
-    let removed = unlinkat(place, name, UnlinkatFlags::RemoveDir);
-    matches!(removed, Ok(()) | Err(Errno::ENOENT))
+    let _ = unlinkat(place, name, UnlinkatFlags::RemoveDir);
 }
 
 /// A sub-directory that a client makes its files in; the name that it has, and the one that it will have.
