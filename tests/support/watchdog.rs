@@ -8,6 +8,12 @@ use std::time::Duration;
 /// How long a test may take over one transport, on a machine that does other things besides.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// Rounds of the crash tests, where more of them are wanted than in CI.
+pub(crate) const ROUNDS: &str = "IPCALL_CRASH_ROUNDS";
+
+/// How much longer it may take for each of those.
+const PER_ROUND: Duration = Duration::from_secs(1);
+
 /// Aborts the process unless it is dropped in time.
 pub(crate) struct Watchdog {
     alive: Option<Sender<()>>,
@@ -17,7 +23,8 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     /// Watches over `name`.
     pub(crate) fn new(name: String) -> Self {
-        Self::with_limit(name, LIMIT)
+        let rounds = std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok());
+        Self::with_limit(name, LIMIT + PER_ROUND * rounds.unwrap_or(0))
     }
 
     pub(crate) fn with_limit(name: String, limit: Duration) -> Self {

@@ -23,7 +23,7 @@ use crate::support::serving::run;
 use crate::support::subject::between_processes;
 use crate::support::system_v::SystemV;
 use crate::support::waiting::until;
-use crate::support::{Serving, Subject, Waits};
+use crate::support::{Serving, Subject, Waits, watchdog};
 
 /// How often at each point, unless the environment says otherwise.
 const ROUNDS: u32 = 20;
@@ -35,7 +35,7 @@ const MANY: usize = 50;
 const SOON: Duration = Duration::from_secs(5);
 
 fn rounds() -> u32 {
-    std::env::var("IPCALL_CRASH_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
+    std::env::var(watchdog::ROUNDS).map_or(ROUNDS, |rounds| rounds.parse().unwrap())
 }
 
 #[test]

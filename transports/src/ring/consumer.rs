@@ -1,6 +1,6 @@
 //! The end of a ring that reads.
 
-use super::{Bell, Corrupt, Memory, Order, Sleep, Word};
+use super::{BYTES, Bell, Corrupt, LETTER, LETTER_BYTES, Memory, Order, Sleep, Word, stamp};
 
 /// Room is given back when it is this part of the ring. Most reads then need not care for the writer: it waits
 /// only when the ring is full for it, and before the reader can have read all of that it has given back some.
@@ -74,11 +74,8 @@ impl<M: Memory> Consumer<M> {
             }
         }
         let count = limit.min((self.tail - self.head) as usize);
-        let at = (self.head & (self.capacity - 1)) as usize;
-        let first = count.min(self.capacity as usize - at);
-        self.peer.copy_out(at, first, buffer);
-        if count > first {
-            self.peer.copy_out(0, count - first, buffer);
+        if !self.read_letter(buffer, count) {
+            self.read_ring(buffer, count);
         }
         self.head += count as u64;
         if self.head - self.published >= self.capacity / PUBLISHED {
@@ -87,6 +84,37 @@ impl<M: Memory> Consumer<M> {
             (self.published, self.is_news) = (self.head, true);
         }
         Ok(Read::Bytes(count))
+    }
+
+    /// Appends the `count` next bytes from beside the tail, if they are what is there.
+    #[inline]
+    fn read_letter(&self, buffer: &mut Vec<u8>, count: usize) -> bool {
+        if count > LETTER_BYTES || self.head + count as u64 != self.tail {
+            return false;
+        }
+        let mut letter = [0; LETTER_BYTES];
+        let words = letter.as_chunks_mut::<BYTES>().0.iter_mut().take(count.div_ceil(BYTES));
+        for (word, bytes) in LETTER.into_iter().zip(words) {
+            *bytes = self.peer.load(word, Order::Relaxed).to_le_bytes();
+        }
+        // SYNC(letter): had any of it been of a later letter, so would be the stamp.
+        self.peer.acquire();
+        let is_whole = self.peer.load(Word::Stamp, Order::Relaxed) == stamp(self.tail, count);
+        if is_whole {
+            buffer.extend_from_slice(&letter[..count]);
+        }
+        is_whole
+    }
+
+    /// Appends the `count` next bytes from the ring.
+    #[inline]
+    fn read_ring(&self, buffer: &mut Vec<u8>, count: usize) {
+        let at = (self.head & (self.capacity - 1)) as usize;
+        let first = count.min(self.capacity as usize - at);
+        self.peer.copy_out(at, first, buffer);
+        if count > first {
+            self.peer.copy_out(0, count - first, buffer);
+        }
     }
 
     /// Whether the writer's bell has to be rung; to be asked after each read that read something.

@@ -9,7 +9,7 @@ use loom::sync::atomic::{AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-use super::{Consumer, Memory, Order, Producer, Read, Word};
+use super::{Consumer, Memory, Order, Producer, Read, WORDS, Word};
 
 /// Bytes of the ring.
 const CAPACITY: usize = 2;
@@ -26,10 +26,13 @@ enum Weak {
     ProducersFence,
     /// Of whoever reads bytes.
     ConsumersFence,
+    /// Between a letter's stamp and the letter.
+    LettersRelease,
+    LettersAcquire,
 }
 
 struct Inner {
-    words: [AtomicU64; 6],
+    words: [AtomicU64; WORDS],
     /// Not atomic: loom finds whoever touches them unsynchronised.
     bytes: [UnsafeCell<u8>; CAPACITY],
 }
@@ -76,6 +79,18 @@ impl Memory for Modelled {
         let weak = if self.of_producer { Weak::ProducersFence } else { Weak::ConsumersFence };
         if self.weak != weak {
             fence(Ordering::SeqCst);
+        }
+    }
+
+    fn release(&self) {
+        if self.weak != Weak::LettersRelease {
+            fence(Ordering::Release);
+        }
+    }
+
+    fn acquire(&self) {
+        if self.weak != Weak::LettersAcquire {
+            fence(Ordering::Acquire);
         }
     }
 
@@ -158,7 +173,7 @@ fn every_byte_passes_and_nobody_sleeps_for_ever() {
     pass(Weak::Nothing);
 }
 
-const MUTANTS: [Weak; 8] = [
+const MUTANTS: [Weak; 10] = [
     Weak::Store(Word::Tail),
     Weak::Load(Word::Tail),
     Weak::Store(Word::Head),
@@ -167,6 +182,8 @@ const MUTANTS: [Weak; 8] = [
     Weak::Load(Word::Closed),
     Weak::ProducersFence,
     Weak::ConsumersFence,
+    Weak::LettersRelease,
+    Weak::LettersAcquire,
 ];
 
 const MUTANT: &str = "IPCALL_TEST_MUTANT";

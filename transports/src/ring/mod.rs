@@ -6,16 +6,22 @@
 //!
 //! ```text
 //!        0         64        128              192              256            4096      4096 + capacity
-//!  side  | tail    | head    | reader sleeps, | writer sleeps  | closed  | .. | bytes that it has   |
+//!  side  | tail,   | head    | reader sleeps, | writer sleeps  | closed  | .. | bytes that it has   |
 //!          bytes     bytes     odd while its    odd while its    1 when it      written
-//!          written   read      reader sleeps;   writer sleeps    writes no
-//!                              deaf, 1 when it                   more
+//!          written;  read      reader sleeps;   writer sleeps    writes no
+//!          letter              deaf, 1 when it                   more
 //!                              reads no more
 //! ```
 //!
 //! `tail` counts the bytes that the side has written into its own ring, `head` those that it has read
 //! from the other's, which it says only now and then; both only grow. So a ring from A to B is A's bytes and
 //! `tail` with B's `head`.
+//!
+//! What is written in one go and is short stands beside the tail as well, as a letter: whoever waits for
+//! the tail then has the bytes with it, in the same cache line, and saves the way of a second one between the
+//! CPUs. The next letter may be written over it meanwhile, so it counts only if its stamp, which the writer
+//! changes first and the reader looks at last, is that of the tail (`SYNC(letter)`, a sequence lock). Else the
+//! bytes are in the ring.
 //!
 //! Whoever publishes an index looks afterwards whether the other side sleeps, and rings its bell once for
 //! each sleep; whoever is about to sleep says so, and looks afterwards whether something has come. A fence
@@ -59,15 +65,53 @@ pub(crate) enum Word {
     Closed = 4,
     /// Not 0 when it will read nothing more.
     Deaf = 5,
+    /// Of the letter: the tail behind it, times 64, and its length.
+    Stamp = 6,
+    /// The bytes of the letter, eight at a time.
+    Letter0 = 7,
+    Letter1 = 8,
+    Letter2 = 9,
+    Letter3 = 10,
+    Letter4 = 11,
+    Letter5 = 12,
+}
+
+/// Number of words that there are.
+#[cfg(test)]
+const WORDS: usize = 13;
+
+/// Where a letter goes.
+const LETTER: [Word; 6] = [
+    Word::Letter0,
+    Word::Letter1,
+    Word::Letter2,
+    Word::Letter3,
+    Word::Letter4,
+    Word::Letter5,
+];
+
+/// Bytes of a word, and of the longest letter.
+const BYTES: usize = size_of::<u64>();
+const LETTER_BYTES: usize = BYTES * LETTER.len();
+
+/// The stamp of a letter of `length` bytes that end at `tail`.
+#[inline]
+fn stamp(tail: u64, length: usize) -> u64 {
+    // A length is less than 64, and no ring sees 2^58 bytes.
+    tail << 6 | length as u64
 }
 
 impl Word {
     /// Where it lies, in bytes.
     pub(crate) fn offset(self) -> usize {
         match self {
+            Self::Tail | Self::Head | Self::ReaderSleeps | Self::WriterSleeps | Self::Closed => {
+                self as usize * LINE
+            }
             // Looked at together.
-            Self::Deaf => Self::ReaderSleeps.offset() + size_of::<u64>(),
-            other => other as usize * LINE,
+            Self::Deaf => Self::ReaderSleeps.offset() + BYTES,
+            // The rest of the tail's line.
+            _ => Self::Tail.offset() + (self as usize - Self::Stamp as usize + 1) * BYTES,
         }
     }
 }
@@ -95,6 +139,13 @@ pub(crate) trait Memory: Send + 'static {
     /// Orders what was done to all words before against what is done afterwards, in one order for all who
     /// do that.
     fn fence(&self);
+
+    /// Orders the store before it against those behind it: who sees one of these sees that, after
+    /// [`acquire`](Self::acquire).
+    fn release(&self);
+
+    /// Orders the loads before it against those behind it.
+    fn acquire(&self);
 
     /// Copies `bytes` into the ring, from `at` on, which is counted from the ring's beginning. To be called
     /// for one's own memory only.

@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 
-use super::{Bell, Corrupt, Memory, Order, Sleep, Word};
+use super::{BYTES, Bell, Corrupt, LETTER, LETTER_BYTES, Memory, Order, Sleep, Word, stamp};
 
 /// Writes into its own memory what the other side reads.
 #[derive(Debug)]
@@ -62,10 +62,32 @@ impl<M: Memory> Producer<M> {
         }
         let written = room - left;
         if written > 0 {
+            if written <= LETTER_BYTES {
+                self.write_letter(buffers, written);
+            }
             // SYNC(published): the bytes are there before the index says so.
             self.own.store(Word::Tail, self.tail, Order::Synchronizing);
         }
         Ok(written)
+    }
+
+    /// Puts the first `length` bytes of the buffers beside the tail.
+    #[inline]
+    fn write_letter(&self, buffers: &[IoSlice<'_>], length: usize) {
+        let mut letter = [0; LETTER_BYTES];
+        let mut at = 0;
+        for buffer in buffers {
+            let some = &buffer[..buffer.len().min(length - at)];
+            letter[at..at + some.len()].copy_from_slice(some);
+            at += some.len();
+        }
+        self.own.store(Word::Stamp, stamp(self.tail, length), Order::Relaxed);
+        // SYNC(letter): whoever sees a byte of this letter sees its stamp, too.
+        self.own.release();
+        let words = letter.as_chunks::<BYTES>().0.iter().take(length.div_ceil(BYTES));
+        for (word, bytes) in LETTER.into_iter().zip(words) {
+            self.own.store(word, u64::from_le_bytes(*bytes), Order::Relaxed);
+        }
     }
 
     /// Whether the reader's bell has to be rung; to be asked after each write that wrote something.

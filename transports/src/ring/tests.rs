@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 use std::thread;
 
-use super::{Consumer, Corrupt, Memory, Order, Producer, Read, Word};
+use super::{Consumer, Corrupt, Memory, Order, Producer, Read, WORDS, Word};
 
 /// Memory within this process.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<Inner>);
 
 struct Inner {
-    words: [AtomicU64; 6],
+    words: [AtomicU64; WORDS],
     bytes: Box<[AtomicU8]>,
 }
 
@@ -50,6 +50,14 @@ impl Memory for Shared {
 
     fn fence(&self) {
         fence(Ordering::SeqCst);
+    }
+
+    fn release(&self) {
+        fence(Ordering::Release);
+    }
+
+    fn acquire(&self) {
+        fence(Ordering::Acquire);
     }
 
     fn copy_in(&self, at: usize, bytes: &[u8]) {

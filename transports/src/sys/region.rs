@@ -97,6 +97,16 @@ impl Memory for Region {
     }
 
     #[inline]
+    fn release(&self) {
+        fence(Ordering::Release);
+    }
+
+    #[inline]
+    fn acquire(&self) {
+        fence(Ordering::Acquire);
+    }
+
+    #[inline]
     fn copy_in(&self, at: usize, bytes: &[u8]) {
         assert!(self.own, "the other side's bytes are not ours to write");
         let (before, steps, after) = split(self.bytes(at, bytes.len()));

@@ -1,8 +1,8 @@
 //! Integers as postcard writes them: seven bits a byte, the least significant first, the eighth bit for "more
 //! follows". A signed integer is folded into an unsigned one before: 0, -1, 1, -2 become 0, 1, 2, 3.
 //!
-//! postcard's own does the same byte by byte through its flavors, which took a tenth of a call's
-//! instructions.
+//! postcard's own does the same byte by byte through its flavors. Here eight bytes are made at a time, which
+//! saves a tenth of a call's instructions.
 
 /// Bytes of the longest there is.
 pub(super) const LONGEST: usize = longest::<u64>();
@@ -12,34 +12,79 @@ pub(super) const fn longest<T>() -> usize {
     (8 * size_of::<T>()).div_ceil(7)
 }
 
+/// The low seven bits of each byte, and the eighth.
+const SEVEN: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+const EIGHTH: u64 = !SEVEN;
+
+/// Bits that the first eight bytes have.
+const FIRST_BITS: u32 = 56;
+
 /// The bytes, and how many of them there are.
 #[inline]
-pub(super) fn encode(mut value: u64) -> ([u8; LONGEST], usize) {
+pub(super) fn encode(value: u64) -> ([u8; LONGEST], usize) {
     let mut bytes = [0; LONGEST];
-    let mut last = 0;
-    // Never longer: ten times seven bits are more than there are.
-    while value >= 0x80 && last < LONGEST - 1 {
-        bytes[last] = value as u8 | 0x80;
-        value >>= 7;
-        last += 1;
+    if value < 0x80 {
+        bytes[0] = value as u8;
+        return (bytes, 1);
     }
-    bytes[last] = value as u8;
-    (bytes, last + 1)
+    let bits = u64::BITS - value.leading_zeros();
+    // Divided by seven and rounded up, which holds for 1 to 64.
+    let count = (bits as usize * 9 + 64) >> 6;
+    let more = if count > 8 { EIGHTH } else { EIGHTH & ((1 << (8 * (count - 1))) - 1) };
+    let first = spread(value) | more;
+    bytes[..8].copy_from_slice(&first.to_le_bytes());
+    let last = value >> FIRST_BITS;
+    bytes[8] = last as u8 & 0x7f | if count == LONGEST { 0x80 } else { 0 };
+    bytes[9] = (last >> 7) as u8;
+    (bytes, count)
+}
+
+/// The low 56 bits, seven to a byte: halved three times.
+#[inline]
+fn spread(value: u64) -> u64 {
+    let fours = value & 0x0fff_ffff | (value & 0x00ff_ffff_f000_0000) << 4;
+    let twos = fours & 0x0000_3fff_0000_3fff | (fours & 0x0fff_c000_0fff_c000) << 2;
+    twos & 0x007f_007f_007f_007f | (twos & 0x3f80_3f80_3f80_3f80) << 1
+}
+
+/// What [`spread`] has spread.
+#[inline]
+fn gather(bytes: u64) -> u64 {
+    let twos = bytes & 0x007f_007f_007f_007f | (bytes & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = twos & 0x0000_3fff_0000_3fff | (twos & 0x3fff_0000_3fff_0000) >> 2;
+    fours & 0x0fff_ffff | (fours & 0x0fff_ffff_0000_0000) >> 4
 }
 
 /// An integer at the beginning of `bytes`, and how many of them it takes; `None` where it does not end within
 /// `longest` of them or has too many bits.
 #[inline]
 pub(super) fn decode(bytes: &[u8], longest: usize) -> Option<(u64, usize)> {
-    let mut value = 0;
-    for (index, &byte) in bytes.iter().take(longest.min(LONGEST)).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            let fits = index < LONGEST - 1 || byte <= 1;
-            return fits.then_some((value, index + 1));
-        }
+    if let Some(&byte) = bytes.first()
+        && byte < 0x80
+    {
+        return Some((byte.into(), 1));
     }
-    None
+    let first = match bytes.first_chunk::<8>() {
+        Some(first) => u64::from_le_bytes(*first),
+        None => {
+            // What is not there goes on, so that nothing can end there.
+            let mut first = [0xff; 8];
+            first[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(first)
+        }
+    };
+    let ends = !first & EIGHTH;
+    if ends != 0 {
+        let count = ends.trailing_zeros() as usize / 8 + 1;
+        let own = first & (u64::MAX >> (64 - 8 * count));
+        return (count <= longest).then(|| (gather(own & SEVEN), count));
+    }
+    let (count, last) = match *bytes.get(8..)? {
+        [ninth @ ..0x80, ..] => (9, u64::from(ninth)),
+        [ninth, tenth @ ..=1, ..] => (10, u64::from(ninth & 0x7f) | u64::from(tenth) << 7),
+        _ => return None,
+    };
+    (count <= longest).then(|| (gather(first & SEVEN) | last << FIRST_BITS, count))
 }
 
 /// A signed integer as an unsigned one.
