@@ -2,7 +2,8 @@
 //! which a method is handled.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,13 @@ pub struct Request<'a> {
     pub(crate) payload: Bytes<'a>,
     pub(crate) context: Context,
     pub(crate) limits: DecodeLimits,
+    /// Set where a handler runs to its end in the thread that has read its call.
+    pub(crate) block_on: Option<BlockOn>,
 }
+
+/// Runs a handler to its end; `None` if the time, which is the other argument, runs out before.
+pub(crate) type BlockOn =
+    fn(Pin<&mut (dyn Future<Output = Reply> + Send)>, Option<Instant>) -> Option<Reply>;
 
 /// Arguments in the receive buffer, or put together from fragments.
 #[derive(Debug)]
@@ -59,11 +66,7 @@ impl Request<'_> {
     fn into_owned(self) -> OwnedRequest {
         let payload = match self.payload {
             Bytes::Owned(received) => received,
-            Bytes::Borrowed(bytes) => {
-                let mut copy = scratch::take();
-                copy.extend_from_slice(bytes);
-                copy.into()
-            }
+            Bytes::Borrowed(bytes) => Received::copy_of(bytes),
         };
         OwnedRequest { payload, context: self.context, limits: self.limits }
     }
@@ -111,6 +114,8 @@ pub(crate) type BlockingHandler = Box<dyn FnOnce() -> Reply + Send>;
 pub(crate) enum Kind {
     /// It is done.
     Done(Reply),
+    /// Its time ran out before it was.
+    Expired,
     /// It may have to wait; polled once where it stands.
     Future(HandlerFuture),
     /// It may block; for a thread that may.
@@ -136,9 +141,14 @@ impl Handling {
     where
         F: Future<Output = Result<Reply, Fault>> + Send + 'static,
     {
+        let (block_on, deadline) = (request.block_on, request.context.deadline);
         let request = request.into_owned();
+        let future = async move { Reply::from_result(handler(request).await) };
         // The handler's future is made where it stays: moving it costs more than to box it.
-        Self(Kind::Future(Box::pin(async move { Reply::from_result(handler(request).await) })))
+        Self(match block_on {
+            Some(block_on) => block_on(pin!(future), deadline).map_or(Kind::Expired, Kind::Done),
+            None => Kind::Future(Box::pin(future)),
+        })
     }
 
     /// Runs the handler where it may block.
@@ -163,6 +173,7 @@ impl std::fmt::Debug for Handling {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
             Kind::Done(_) => "Handling::Done",
+            Kind::Expired => "Handling::Expired",
             Kind::Future(_) => "Handling::Future",
             Kind::Blocking(_) => "Handling::Blocking",
         })

@@ -92,6 +92,12 @@ impl Reader {
         }
     }
 
+    #[inline]
+    pub(crate) fn is_dry(&mut self) -> bool {
+        self.looks += 1;
+        self.looks < LOOKS && !self.slept && self.ring.is_dry()
+    }
+
     pub(crate) fn arm<B: Bell>(&mut self, bell: &B) -> bool {
         self.looks = 0;
         // What rang for an earlier sleep must not end this one. Errors show again when it is read.

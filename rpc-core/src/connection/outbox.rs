@@ -159,6 +159,26 @@ impl Outbox {
         }
     }
 
+    /// Sends small frames; for who has the outbox alone, which spares the locks.
+    #[inline]
+    pub(crate) fn send_alone(&mut self, frames: &[u8]) -> Option<Blocked> {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let settled = state.broken.is_none()
+            && state.ending == Ending::Open
+            && !state.corked
+            && state.waiting.is_empty()
+            && !*self.crowded.get_mut();
+        let Some(writer) = state.writer.as_mut().filter(|_| settled) else {
+            return self.send(Message::Small(frames));
+        };
+        let written = writer.write_directly(frames);
+        if written.is_ok() && writer.outgoing.is_empty() {
+            return None;
+        }
+        let writer = state.writer.take()?;
+        self.write_on(writer, written)
+    }
+
     /// Leaves the message for the next [`flush`](Self::flush).
     pub(crate) fn queue(&self, message: Message<'_>) {
         let mut state = self.lock();

@@ -20,7 +20,6 @@ use std::time::Instant;
 use crate::error::{Outcome, RpcError};
 use crate::protocol::incoming::Payload;
 use crate::wire::payload::Received;
-use crate::wire::scratch;
 
 /// A call's id on its connection: a number that only grows, and the slot that it waits in. Never used
 /// twice.
@@ -429,11 +428,7 @@ impl Calls {
 fn owned(payload: Payload<'_>) -> Received {
     match payload {
         Payload::Owned(bytes) => bytes,
-        Payload::Borrowed(bytes) => {
-            let mut copy = scratch::take();
-            copy.extend_from_slice(bytes);
-            copy.into()
-        }
+        Payload::Borrowed(bytes) => Received::copy_of(bytes),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::protocol::incoming::{IncomingCall, Payload};
 use crate::protocol::outgoing::Bulk;
 use crate::protocol::requests::Rejection;
 use crate::server::registry::Registry;
-use crate::service::{Bytes, Handling, Kind, Reply, Request};
+use crate::service::{BlockOn, Bytes, Handling, Kind, Reply, Request};
 use crate::transport::Peer;
 use crate::wire::frame::{self, FRAGMENT, HEADER, Header};
 use crate::wire::{payload, scratch};
@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// The largest reply that the client takes, in bytes.
     pub(crate) message_limit: usize,
+    /// How handlers run to their ends where calls are read, if they do.
+    pub(crate) block_on: Option<BlockOn>,
 }
 
 /// A call that was started.
@@ -73,7 +75,12 @@ impl Session {
             Payload::Borrowed(bytes) => Bytes::Borrowed(bytes),
             Payload::Owned(received) => Bytes::Owned(received),
         };
-        let request = Request { payload, context, limits: self.limits.decode };
+        let request = Request {
+            payload,
+            context,
+            limits: self.limits.decode,
+            block_on: self.block_on,
+        };
         guarded(|| method.service.call(method.index, request)).map(|handling| handling.0)
     }
 

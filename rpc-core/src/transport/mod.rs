@@ -40,6 +40,13 @@ pub trait ReadHalf: AsFd + Send + 'static {
     /// `WouldBlock` when nothing is there; anything else ends the connection.
     fn try_read(&mut self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<usize>;
 
+    /// Whether nothing is there at this moment, where that is known for less than a read costs: for whoever
+    /// asks again and again instead of sleeping. Now and then `false` in any case, because only a read finds
+    /// out about the end.
+    fn is_dry(&mut self) -> bool {
+        false
+    }
+
     /// Called just before sleeping on the descriptor: says to the peer "I am about to sleep", where it
     /// has to be told. `false` if something has come meanwhile: read again instead of sleeping.
     fn arm(&mut self) -> bool {

@@ -80,6 +80,9 @@ impl AsFd for Bell {
     }
 }
 
+/// Looks in a row at a source that is dry, before deadlines and the like are looked at again.
+const DRY: u32 = 64;
+
 /// A [`Source`] that a thread can wait for.
 pub(crate) struct ThreadSource {
     pub(crate) source: Source,
@@ -172,6 +175,20 @@ impl ThreadSource {
         self.midway_since.map(|since| progress.saturating_sub(since.elapsed()))
     }
 
+    /// Tries for a while, if that pays; whether to read then, instead of sleeping.
+    #[inline]
+    fn spin(&mut self) -> bool {
+        for _ in 0..DRY {
+            if !self.spinner.again() {
+                return false;
+            }
+            if !self.source.half.is_dry() {
+                break;
+            }
+        }
+        true
+    }
+
     /// Reads once, without waiting.
     ///
     /// # Errors
@@ -200,7 +217,7 @@ pub(crate) fn wait(
 ) -> io::Result<Ready> {
     let mut ready = Ready::default();
     if let Some(source) = &mut source {
-        ready.read = source.spinner.again() || !source.source.half.arm();
+        ready.read = source.spin() || !source.source.half.arm();
     }
     if let Some(blocked) = &mut blocked {
         ready.write = !blocked.full || !blocked.writer.half.arm();

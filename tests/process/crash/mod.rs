@@ -14,7 +14,7 @@ use ipcall::{CallError, Endpoint, ErrorKind, RpcError, Server};
 use self::fuse::now;
 pub(crate) use self::fuse::{Fuse, Point};
 pub(crate) use self::victim::live;
-use self::victim::{Fate, SIZES, Side};
+use self::victim::{Fate, SIZES, SPARED, Side};
 use crate::server::Orders;
 use crate::service::{Office, PostBlockingClient, PostClient, PostServer};
 use crate::support::holdings::Holdings;
@@ -30,6 +30,9 @@ const ROUNDS: u32 = 20;
 
 /// Connections to a server after which its point should have come.
 const MANY: usize = 50;
+
+/// Clients that are given the chance to come to their point.
+const ATTEMPTS: u32 = 5;
 
 /// Within which a death is seen, on a machine that does other things besides.
 const SOON: Duration = Duration::from_secs(5);
@@ -77,7 +80,9 @@ pub(crate) fn outlive(about: &str, mut control: Control) {
             let fate = Fate { uri, side, threads, point, spared: round * 7 % 11 };
             seen.push(match side {
                 Side::Server => outlive_server(&fate),
-                Side::Client => outlive_client(&fate),
+                Side::Client => (0..ATTEMPTS)
+                    .find_map(|_| outlive_client(&fate))
+                    .unwrap_or_else(|| panic!("{fate:?}: it never came")),
             });
         }
         // The first of each kind may make what the process then keeps.
@@ -98,16 +103,19 @@ pub(crate) fn outlive(about: &str, mut control: Control) {
     ));
 }
 
-/// When the victim has said that it dies.
-fn time_of_death(process: &mut Process) -> Duration {
+/// When the victim has said that it dies; `None` if it was spared.
+fn time_of_death(process: &mut Process) -> Option<Duration> {
     let words = loop {
         let words = process.hear();
         // What else it says is about its handlers.
         if words.bytes().all(|byte| byte.is_ascii_digit()) {
             break words;
         }
+        if words == SPARED {
+            return None;
+        }
     };
-    Duration::from_nanos(words.parse().unwrap())
+    Some(Duration::from_nanos(words.parse().unwrap()))
 }
 
 /// Calls a server until it is dead, and says how much later that was seen.
@@ -126,7 +134,7 @@ fn outlive_server(fate: &Fate) -> Duration {
         _ => panic!("{fate:?}: {error:?}"),
     }
     assert_eq!(error.endpoint(), Some(endpoint.uri()));
-    let took = seen.saturating_sub(time_of_death(&mut victim));
+    let took = seen.saturating_sub(time_of_death(&mut victim).unwrap());
     assert!(took < SOON, "{fate:?}: seen after {took:?}");
     let pid = victim.id();
     victim.kill();
@@ -178,8 +186,8 @@ fn of_rpc(error: CallError) -> RpcError {
 }
 
 /// Serves a client until it is dead, with another one beside it; says how much later nothing of it was
-/// left.
-fn outlive_client(fate: &Fate) -> Duration {
+/// left. `None` if the client ended in order.
+fn outlive_client(fate: &Fate) -> Option<Duration> {
     let endpoint = Endpoint::parse(&fate.uri).unwrap();
     let (_, theirs) = Control::pair();
     let server = Server::new().add_service(PostServer::new(Office::new(theirs.writer())));
@@ -193,8 +201,8 @@ fn outlive_client(fate: &Fate) -> Duration {
     let pid = victim.id();
     victim.kill();
     until(|| Holdings::now() == before);
-    let took = now().saturating_sub(died);
-    assert!(took < SOON, "{fate:?}: seen after {took:?}");
+    let took = died.map(|died| now().saturating_sub(died));
+    assert!(took < Some(SOON), "{fate:?}: seen after {took:?}");
     assert_eq!(other.add(1, 1).unwrap(), 2, "the server goes on serving the others");
     drop(other);
     serving.shutdown();

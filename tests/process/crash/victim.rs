@@ -42,25 +42,24 @@ impl Fate {
 /// Connections of a client after which its point should have come.
 const MANY: usize = 50;
 
+/// What it says when it has not: whether a client has to sleep is a matter of luck.
+pub(super) const SPARED: &str = "spared";
+
 pub(crate) fn live(fate: &str, mut control: Control) {
     let fate: Fate = serde_json::from_str(fate).unwrap();
     let fuse = Fuse::new(fate.point, fate.spared, control.writer());
     let mined = Mined { endpoint: Endpoint::parse(&fate.uri).unwrap(), fuse: Arc::clone(&fuse) };
-    match (fate.side, fate.threads) {
-        (Side::Server, threads) => serve(&mined, threads, control),
-        (Side::Client, true) => {
-            control.say("ready");
-            for _ in 0..MANY {
-                call_blocking(&mined);
-            }
-        }
-        (Side::Client, false) => {
-            control.say("ready");
-            for _ in 0..MANY {
-                run(call(&mined));
-            }
+    if fate.side == Side::Server {
+        return serve(&mined, fate.threads, control);
+    }
+    control.say("ready");
+    for _ in 0..MANY {
+        match fate.threads {
+            true => call_blocking(&mined),
+            false => run(call(&mined)),
         }
     }
+    control.say(SPARED);
 }
 
 fn serve(mined: &Mined, threads: bool, mut control: Control) {

@@ -117,6 +117,12 @@ impl<M: Memory> Consumer<M> {
         }
     }
 
+    /// Whether nothing was there to read just now; the end does not count.
+    #[inline]
+    pub(crate) fn is_dry(&self) -> bool {
+        self.head == self.tail && self.peer.load(Word::Tail, Order::Relaxed) == self.tail
+    }
+
     /// Whether the writer's bell has to be rung; to be asked after each read that read something.
     #[inline]
     pub(crate) fn must_ring(&mut self) -> bool {

@@ -168,6 +168,11 @@ impl ReadHalf for RingReader {
         }
     }
 
+    #[inline]
+    fn is_dry(&mut self) -> bool {
+        self.reader.as_mut().is_some_and(Reader::is_dry)
+    }
+
     fn arm(&mut self) -> bool {
         match self.joined() {
             Ok(Some((reader, bell))) => reader.arm(bell),
@@ -175,6 +180,11 @@ impl ReadHalf for RingReader {
             Ok(None) => true,
             Err(_) => false,
         }
+    }
+
+    // A read takes all that is there, as far as there is room for it.
+    fn short_read_drains(&self) -> bool {
+        true
     }
 }
 

@@ -269,8 +269,18 @@ impl ReadHalf for RingReader {
         self.reader.try_read(&self.bell, buffer, limit)
     }
 
+    #[inline]
+    fn is_dry(&mut self) -> bool {
+        self.reader.is_dry()
+    }
+
     fn arm(&mut self) -> bool {
         self.reader.arm(&self.bell)
+    }
+
+    // A read takes all that is there, as far as there is room for it.
+    fn short_read_drains(&self) -> bool {
+        true
     }
 }
 

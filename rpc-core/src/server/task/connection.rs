@@ -281,6 +281,7 @@ fn handle_call(
     let running = || Running { inner: Arc::clone(inner), id, oneway, bytes, ended: false };
     let reply = match kind {
         Kind::Done(reply) => reply,
+        Kind::Expired => expired(budget, 1),
         Kind::Blocking(handler) => {
             running().start_blocking(handler);
             return Ok(!inner.requests().is_full());

@@ -47,7 +47,12 @@ pub(super) struct Connection {
     ended: bool,
     /// Whether the client has said goodbye.
     farewell: bool,
+    /// Turns since the last whole one.
+    dry: u32,
 }
+
+/// Turns in which nothing had come, after which the rest is looked at as well.
+const DRY: u32 = 64;
 
 impl Connection {
     /// One whose handshake is done.
@@ -62,6 +67,7 @@ impl Connection {
             unread: false,
             ended: false,
             farewell: false,
+            dry: 0,
         }
     }
 
@@ -77,7 +83,14 @@ impl Connection {
     }
 
     /// Does what there is to do without waiting for anything.
+    #[inline]
     pub(super) fn poll(&mut self) -> Result<Turn, End> {
+        self.dry += 1;
+        let rests = !self.unhandled && !self.unread && !self.ended && self.blocked.is_none();
+        if self.dry < DRY && rests && self.source.source.half.is_dry() {
+            return Ok(Turn::Idle);
+        }
+        self.dry = 0;
         self.turn(|source, blocked, _| {
             Ok(Ready { read: source.is_some(), write: blocked.is_some(), other: false })
         })
@@ -179,7 +192,7 @@ impl Connection {
         let blocked = if self.batch.is_empty() {
             self.session.outbox.flush()
         } else {
-            let blocked = self.session.outbox.send(Message::Small(&self.batch));
+            let blocked = self.session.outbox.send_alone(&self.batch);
             self.batch.clear();
             blocked
         };

@@ -1,6 +1,7 @@
 //! What becomes of a call: its handler runs here and now.
 
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
@@ -12,7 +13,7 @@ use crate::protocol::incoming::IncomingCall;
 use crate::protocol::requests::Rejection;
 use crate::server::Shared;
 use crate::server::session::{Session, Started, expired, guarded, rejected};
-use crate::service::{HandlerFuture, Kind, Reply};
+use crate::service::{Kind, Reply};
 
 /// Handles a call, and appends the reply to `batch`.
 #[inline]
@@ -30,9 +31,11 @@ pub(super) fn handle_call(
         let Started { kind, deadline, budget } = session.start(call);
         match kind {
             Kind::Done(reply) => reply,
+            Kind::Expired => expired(budget, 1),
             Kind::Blocking(handler) => guarded(handler).unwrap_or_else(|reply| reply),
-            Kind::Future(future) => {
-                block_on(future, deadline).unwrap_or_else(|| expired(budget, 1))
+            Kind::Future(mut future) => {
+                let done = guarded(|| block_on(future.as_mut(), deadline));
+                done.unwrap_or_else(Some).unwrap_or_else(|| expired(budget, 1))
             }
         }
     };
@@ -45,12 +48,12 @@ pub(super) fn handle_call(
 }
 
 /// Runs a handler to its end in this thread. `None` if its time runs out before.
-fn block_on(future: HandlerFuture, deadline: Option<Instant>) -> Option<Reply> {
-    let mut future = pin!(future);
-    let mut poll = |waker: &Waker| {
-        let mut cx = Context::from_waker(waker);
-        guarded(|| future.as_mut().poll(&mut cx)).unwrap_or_else(Poll::Ready)
-    };
+#[inline]
+pub(super) fn block_on(
+    mut future: Pin<&mut (dyn Future<Output = Reply> + Send)>,
+    deadline: Option<Instant>,
+) -> Option<Reply> {
+    let mut poll = |waker: &Waker| future.as_mut().poll(&mut Context::from_waker(waker));
     // Most are ready at once, and nobody has to be able to wake this thread.
     if let Poll::Ready(reply) = poll(Waker::noop()) {
         return Some(reply);

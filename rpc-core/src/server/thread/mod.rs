@@ -16,6 +16,7 @@ use std::thread;
 use self::busy::Busy;
 use self::connection::{Connection, End};
 use self::greet::greet;
+use self::handling::block_on;
 use crate::connection::greeting::Reason;
 use crate::connection::outbox::Outbox;
 use crate::connection::source::Source;
@@ -177,6 +178,7 @@ impl Seat {
             limits: limits.clone(),
             outbox,
             message_limit: usize::try_from(theirs.message_limit).unwrap_or(usize::MAX),
+            block_on: Some(block_on),
         };
         self.shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
         Ok(Some(Connection::new(Arc::clone(&self.shared), session, source)))

@@ -12,20 +12,54 @@ use super::decoder::Decoder;
 use super::{DecodeError, DecodeLimits, decode, encode};
 use crate::wire::scratch;
 
+/// Bytes of a payload that is kept where it is, without memory of its own: of most.
+const SHORT: usize = 55;
+
 /// A payload, or the bytes of the byte string that it is.
-#[derive(Debug, Default)]
-pub struct Received {
-    bytes: Vec<u8>,
-    /// Whether the length of `bytes` belongs in front of them.
-    lone: bool,
-    /// The payload as it was sent, made only where a lone byte string is decoded as something else.
-    whole: OnceLock<Vec<u8>>,
+#[derive(Debug)]
+pub struct Received(Kept);
+
+#[derive(Debug)]
+enum Kept {
+    Short {
+        length: u8,
+        bytes: [u8; SHORT],
+    },
+    Long(Vec<u8>),
+    /// One whose length belongs in front of it.
+    Lone {
+        bytes: Vec<u8>,
+        /// The payload as it was sent, made only where it is decoded as something else.
+        whole: OnceLock<Vec<u8>>,
+    },
 }
 
 impl Received {
     /// Of the bytes behind a length that accounts for all of them.
     pub fn lone(bytes: Vec<u8>) -> Self {
-        Self { bytes, lone: true, whole: OnceLock::new() }
+        Self(Kept::Lone { bytes, whole: OnceLock::new() })
+    }
+
+    /// A copy of a payload that lies elsewhere.
+    #[inline]
+    pub fn copy_of(payload: &[u8]) -> Self {
+        if payload.len() <= SHORT {
+            let mut bytes = [0; SHORT];
+            bytes[..payload.len()].copy_from_slice(payload);
+            return Self(Kept::Short { length: payload.len() as u8, bytes });
+        }
+        let mut copy = scratch::take();
+        copy.extend_from_slice(payload);
+        copy.into()
+    }
+
+    /// The bytes that there are.
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Kept::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Kept::Long(bytes) | Kept::Lone { bytes, .. } => bytes,
+        }
     }
 
     /// If the first bytes of a payload of `total` are a length that accounts for all of the rest: how
@@ -41,12 +75,12 @@ impl Received {
 
     /// Bytes of memory.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
     }
 
     /// Decodes it; what is borrowed points into this.
@@ -58,22 +92,10 @@ impl Received {
         &'de self,
         limits: &DecodeLimits,
     ) -> Result<T, DecodeError> {
-        if self.lone { self.decode_lone(limits) } else { decode(&self.bytes, limits) }
-    }
-
-    #[cold]
-    fn decode_lone<'de, T: Deserialize<'de>>(
-        &'de self,
-        limits: &DecodeLimits,
-    ) -> Result<T, DecodeError> {
-        let mut decoder = Decoder::lone(&self.bytes, limits);
-        if let Ok(value) = T::deserialize(&mut decoder)
-            && decoder.remaining() == 0
-        {
-            return Ok(value);
+        match &self.0 {
+            Kept::Lone { bytes, whole } => decode_lone(bytes, whole, limits),
+            _ => decode(self.bytes(), limits),
         }
-        // It only looked like one byte string.
-        decode(self.whole.get_or_init(|| whole(&self.bytes)), limits)
     }
 
     /// The byte string that it is, in its own memory where that is large.
@@ -81,23 +103,49 @@ impl Received {
     /// # Errors
     /// When it is anything else.
     pub fn into_byte_string(mut self, limits: &DecodeLimits) -> Result<Vec<u8>, DecodeError> {
-        if self.lone {
-            return Ok(std::mem::take(&mut self.bytes));
+        if let Kept::Lone { bytes, .. } = &mut self.0 {
+            return Ok(std::mem::take(bytes));
         }
-        let string: serde_bytes::ByteBuf = decode(&self.bytes, limits)?;
+        let string: serde_bytes::ByteBuf = decode(self.bytes(), limits)?;
         Ok(string.into_vec())
     }
 
     /// The payload as it was sent.
     pub fn to_payload(&self) -> Vec<u8> {
-        if self.lone { whole(&self.bytes) } else { self.bytes.clone() }
+        match &self.0 {
+            Kept::Lone { bytes, .. } => whole(bytes),
+            _ => self.bytes().to_vec(),
+        }
     }
+}
+
+impl Default for Received {
+    #[inline]
+    fn default() -> Self {
+        Self(Kept::Long(Vec::new()))
+    }
+}
+
+#[cold]
+fn decode_lone<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    kept: &'de OnceLock<Vec<u8>>,
+    limits: &DecodeLimits,
+) -> Result<T, DecodeError> {
+    let mut decoder = Decoder::lone(bytes, limits);
+    if let Ok(value) = T::deserialize(&mut decoder)
+        && decoder.remaining() == 0
+    {
+        return Ok(value);
+    }
+    // It only looked like one byte string.
+    decode(kept.get_or_init(|| whole(bytes)), limits)
 }
 
 impl From<Vec<u8>> for Received {
     #[inline]
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, lone: false, whole: OnceLock::new() }
+        Self(Kept::Long(bytes))
     }
 }
 
@@ -105,7 +153,9 @@ impl From<Vec<u8>> for Received {
 impl Drop for Received {
     #[inline]
     fn drop(&mut self) {
-        scratch::give(std::mem::take(&mut self.bytes));
+        if let Kept::Long(bytes) | Kept::Lone { bytes, .. } = &mut self.0 {
+            scratch::give(std::mem::take(bytes));
+        }
     }
 }
 
