@@ -41,7 +41,7 @@ pub(crate) type BlockOn =
 #[derive(Debug)]
 pub(crate) enum Bytes<'a> {
     Borrowed(&'a [u8]),
-    Owned(Received),
+    Owned(Box<Received>),
 }
 
 impl Request<'_> {
@@ -65,7 +65,7 @@ impl Request<'_> {
 
     fn into_owned(self) -> OwnedRequest {
         let payload = match self.payload {
-            Bytes::Owned(received) => received,
+            Bytes::Owned(received) => *received,
             Bytes::Borrowed(bytes) => Received::copy_of(bytes),
         };
         OwnedRequest { payload, context: self.context, limits: self.limits }

@@ -9,7 +9,7 @@ mod turn;
 
 use std::cell::LazyCell;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
@@ -32,12 +32,11 @@ use crate::wait::thread::{ThreadSource, wait};
 pub struct BlockingClient(Arc<Shared>);
 
 struct Shared {
-    link: Link,
-    roles: Mutex<Roles>,
+    link: Link<Roles>,
 }
 
 /// What only one of the waiting threads can have at a time.
-struct Roles {
+pub(crate) struct Roles {
     source: Option<Box<ThreadSource>>,
     blocked: Option<Blocked>,
     /// The thread that writes and waits for the reading side, too.
@@ -98,7 +97,7 @@ impl BlockingClient {
         self.link().calls().late()
     }
 
-    pub(crate) fn link(&self) -> &Link {
+    pub(crate) fn link(&self) -> &Link<Roles> {
         &self.0.link
     }
 
@@ -107,9 +106,7 @@ impl BlockingClient {
     pub(crate) fn call(&self, mut prepared: Prepared) -> Result<Answer, RpcError> {
         WAKER.with(|waker| {
             let mut turn = Turn::new(&self.0, waker);
-            turn.take_roles();
-            turn.is_alone = turn.source.is_some();
-            let id = turn.begin(&prepared)?;
+            let id = turn.start(&prepared)?;
             turn.keep(self.0.link.send(id, &mut prepared));
             let answer = turn.answer(id, &prepared);
             turn.finish(prepared.deadline);
@@ -141,15 +138,9 @@ impl fmt::Debug for BlockingClient {
     }
 }
 
-impl Shared {
-    fn roles(&self) -> MutexGuard<'_, Roles> {
-        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Drop for Shared {
     fn drop(&mut self) {
-        let mut blocked = self.roles().blocked.take().or_else(|| self.link.close());
+        let mut blocked = self.link.calls().roles.blocked.take().or_else(|| self.link.close());
         // What was called without wanting an answer is still written, as far as the peer reads.
         let patience = Instant::now() + self.link.settings.limits.progress;
         while let Some(mut waiting) = blocked.take() {

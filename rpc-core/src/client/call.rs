@@ -55,11 +55,15 @@ impl<'a> Call<'a> {
             let bytes = self.prepared.held_bytes();
             let mut calls = link.calls();
             let begun = calls.begin(deadline, bytes);
-            match (&begun, deadline, &mut self.stage) {
-                (Ok(_), Some(deadline), _) if !self.oneway && calls.watch(deadline) => {
-                    self.shared.nudge.nudge();
+            match (&begun, &mut self.stage) {
+                (Ok(id), _) if !self.oneway => {
+                    // Whoever is to be woken says so before the answer can come.
+                    let _nothing_yet = calls.poll(*id, cx.waker());
+                    if deadline.is_some_and(|deadline| calls.watch(deadline)) {
+                        self.shared.nudge.nudge();
+                    }
                 }
-                (Err(NotBegun::Full), _, Stage::Queued { place, .. }) => {
+                (Err(NotBegun::Full), Stage::Queued { place, .. }) => {
                     next = calls.wait_in_line(place, cx.waker(), bytes);
                 }
                 _ => {}
@@ -150,6 +154,7 @@ impl Future for Call<'_> {
                 return Poll::Ready(Ok(None));
             }
             this.stage = Stage::Sent(id);
+            return Poll::Pending;
         }
         let Stage::Sent(id) = this.stage else { return Poll::Pending };
         let answer = std::task::ready!(this.poll_answer(id, cx));

@@ -70,7 +70,7 @@ async fn attempt<C: Connector + ?Sized>(
         Err(RpcError::not_executed(kind))
     })?;
     opening.outbox.set_limits(&theirs, limits);
-    let link = Link::new(connector.uri(), peer, theirs, settings.clone(), opening.outbox);
+    let link = Link::new(connector.uri(), peer, theirs, settings.clone(), opening.outbox, ());
     Ok(Client::start(link, opening.source))
 }
 

@@ -1,5 +1,6 @@
 //! What the asynchronous and the blocking client share: the calls of a connection and its writing side.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -20,14 +21,36 @@ use crate::wire::frame::{
 use crate::wire::payload::{self, Arguments};
 use crate::wire::scratch;
 
-/// A connection as its caller sees it.
-pub(crate) struct Link {
+/// A connection as its caller sees it. `R` is what its users keep with its calls, under the same lock.
+pub(crate) struct Link<R = ()> {
     pub(crate) uri: Arc<str>,
     pub(crate) peer: Peer,
     pub(crate) theirs: Hello,
     pub(crate) settings: Settings,
     pub(crate) outbox: Outbox,
-    calls: Mutex<Calls>,
+    table: Mutex<Table<R>>,
+}
+
+/// The calls of a connection, and what else changes with them.
+pub(crate) struct Table<R> {
+    calls: Calls,
+    pub(crate) roles: R,
+}
+
+impl<R> Deref for Table<R> {
+    type Target = Calls;
+
+    #[inline]
+    fn deref(&self) -> &Calls {
+        &self.calls
+    }
+}
+
+impl<R> DerefMut for Table<R> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Calls {
+        &mut self.calls
+    }
 }
 
 /// What reading has given whoever reads.
@@ -56,23 +79,24 @@ pub(crate) struct Prepared {
     pub(crate) budget: Duration,
 }
 
-impl Link {
+impl<R> Link<R> {
     pub(crate) fn new(
         uri: &Arc<str>,
         peer: Peer,
         theirs: Hello,
         settings: Settings,
         outbox: Outbox,
+        roles: R,
     ) -> Self {
         let in_flight = settings.limits.calls_in_flight.min(theirs.calls_in_flight);
         let held = usize::try_from(theirs.held_limit).unwrap_or(usize::MAX);
-        let calls = Mutex::new(Calls::new(in_flight, held));
-        Self { uri: Arc::clone(uri), peer, theirs, settings, outbox, calls }
+        let table = Mutex::new(Table { calls: Calls::new(in_flight, held), roles });
+        Self { uri: Arc::clone(uri), peer, theirs, settings, outbox, table }
     }
 
     #[inline]
-    pub(crate) fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn calls(&self) -> MutexGuard<'_, Table<R>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The largest argument list that both sides take, in bytes.

@@ -26,7 +26,7 @@ pub(crate) struct Methods {
 impl Methods {
     pub(crate) fn bind(
         descriptor: &'static ServiceDescriptor,
-        link: &Link,
+        link: &Link<impl Sized>,
     ) -> Result<Self, RpcError> {
         let bindings =
             hello::bind(descriptor, &link.theirs).map_err(|error| error.at(&link.uri))?;
@@ -53,7 +53,7 @@ impl Methods {
     #[inline]
     pub(crate) fn prepare<A: Arguments>(
         &self,
-        link: &Link,
+        link: &Link<impl Sized>,
         index: u16,
         arguments: &mut A,
     ) -> Result<Prepared, RpcError> {
@@ -72,7 +72,7 @@ impl Methods {
     }
 
     #[cold]
-    fn unusable(&self, link: &Link, index: u16) -> RpcError {
+    fn unusable(&self, link: &Link<impl Sized>, index: u16) -> RpcError {
         let name = self.method(index).map_or("?", MethodDescriptor::name);
         let method = format!("{}.{name}", self.descriptor.name());
         let kind = match self.bindings.get(usize::from(index)) {
@@ -90,7 +90,7 @@ impl Methods {
     /// The value, or the error that is not the method's own. `Err(Ok(payload))` is the method's.
     fn open<T: Returns>(
         &self,
-        link: &Link,
+        link: &Link<impl Sized>,
         index: u16,
         answer: Answer,
     ) -> Result<T::Value, Result<Received, RpcError>> {
@@ -114,7 +114,7 @@ impl Methods {
     #[inline]
     fn decode<T: Returns>(
         &self,
-        link: &Link,
+        link: &Link<impl Sized>,
         index: u16,
         payload: Received,
     ) -> Result<T::Value, RpcError> {
@@ -130,7 +130,7 @@ impl Methods {
     /// What an answer means to a method that cannot fail by itself.
     pub(crate) fn value<T: Returns>(
         &self,
-        link: &Link,
+        link: &Link<impl Sized>,
         index: u16,
         answer: Answer,
     ) -> Result<T::Value, CallError> {
@@ -147,7 +147,7 @@ impl Methods {
     /// What an answer means to a method with an error of its own.
     pub(crate) fn result<T: Returns, E: DeserializeOwned>(
         &self,
-        link: &Link,
+        link: &Link<impl Sized>,
         index: u16,
         answer: Answer,
     ) -> Result<T::Value, CallError<E>> {

@@ -12,7 +12,7 @@ use crate::client::Shared;
 use crate::client::link::Absorbed;
 use crate::connection::source::{closed, ended, stalled};
 use crate::error::RpcError;
-use crate::wait::task::TaskSource;
+use crate::wait::task::{Nudged, TaskSource};
 
 /// Reads until the connection ends.
 pub(crate) struct Reader {
@@ -25,11 +25,20 @@ pub(crate) struct Reader {
     /// Whether what callers send is held back until the next poll.
     corked: bool,
     wakers: Vec<Waker>,
+    nudged: Nudged,
 }
 
 impl Reader {
     pub(crate) fn new(shared: Arc<Shared>, source: TaskSource) -> Self {
-        Self { shared, source, timer: None, stalled_at: None, corked: false, wakers: Vec::new() }
+        Self {
+            shared,
+            source,
+            timer: None,
+            stalled_at: None,
+            corked: false,
+            wakers: Vec::new(),
+            nudged: Nudged::default(),
+        }
     }
 
     /// Reads all there is. Ready when the connection has ended.
@@ -103,7 +112,7 @@ impl Future for Reader {
             this.shared.link.fail(error);
             return Poll::Ready(());
         }
-        while this.shared.nudge.poll_take(cx) {
+        while this.shared.nudge.poll_take(&mut this.nudged, cx) {
             // All that can be read has been: if writing is over, so is the connection.
             if let Some(error) = this.shared.link.outbox.broken() {
                 this.shared.link.fail(ended(error));

@@ -47,8 +47,14 @@ pub(crate) struct Blocked {
 /// task does not keep its thread.
 const QUANTUM: usize = 64 << 10;
 
+/// Bytes of small frames that are kept back at a time where a write only copies them: enough for a write to be
+/// worth while, and few enough for the peer to have something to do meanwhile.
+const CORKED: usize = 512;
+
 pub(crate) struct Outbox {
     state: Mutex<State>,
+    /// Whether a write takes no longer than to give the writer away.
+    quick: bool,
     /// Bytes of small frames, and of large messages, that wait when senders should wait.
     queued_limit: usize,
     bulk_limit: usize,
@@ -89,6 +95,7 @@ enum Ending {
 
 impl Outbox {
     pub(crate) fn new(half: Box<dyn WriteHalf>) -> Self {
+        let quick = half.is_quick();
         let writer = Writer { half, outgoing: Outgoing::new(usize::MAX) };
         let state = State {
             writer: Some(Box::new(writer)),
@@ -102,6 +109,7 @@ impl Outbox {
         };
         Self {
             state: Mutex::new(state),
+            quick,
             queued_limit: usize::MAX,
             bulk_limit: usize::MAX,
             crowded: AtomicBool::new(false),
@@ -131,10 +139,23 @@ impl Outbox {
     #[inline]
     pub(crate) fn send(&self, message: Message<'_>) -> Option<Blocked> {
         let mut state = self.lock();
+        if self.quick
+            && let Message::Small(frames) = message
+        {
+            match state.write(frames) {
+                Written::All => return None,
+                Written::Part(writer, result) => {
+                    drop(state);
+                    return self.write_on(writer, result);
+                }
+                Written::Nothing => {}
+            }
+        }
         if state.broken.is_some() || state.ending != Ending::Open {
             return None;
         }
-        if state.corked || state.writer.is_none() {
+        let corked = state.corked && !(self.quick && state.waiting.queued() >= CORKED);
+        if corked || state.writer.is_none() {
             state.waiting.accept(message);
             self.note_crowd(&state);
             return None;
@@ -143,6 +164,8 @@ impl Outbox {
         if !state.waiting.is_empty() {
             // In one write with it.
             state.waiting.accept(message);
+            // Also while corked: it is enough of it.
+            writer.take_over(&mut state.waiting);
             drop(state);
             return self.write_on(writer, Ok(()));
         }
@@ -163,20 +186,11 @@ impl Outbox {
     #[inline]
     pub(crate) fn send_alone(&mut self, frames: &[u8]) -> Option<Blocked> {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let settled = state.broken.is_none()
-            && state.ending == Ending::Open
-            && !state.corked
-            && state.waiting.is_empty()
-            && !*self.crowded.get_mut();
-        let Some(writer) = state.writer.as_mut().filter(|_| settled) else {
-            return self.send(Message::Small(frames));
-        };
-        let written = writer.write_directly(frames);
-        if written.is_ok() && writer.outgoing.is_empty() {
-            return None;
+        match state.write(frames) {
+            Written::All => None,
+            Written::Part(writer, result) => self.write_on(writer, result),
+            Written::Nothing => self.send(Message::Small(frames)),
         }
-        let writer = state.writer.take()?;
-        self.write_on(writer, written)
     }
 
     /// Leaves the message for the next [`flush`](Self::flush).
@@ -271,10 +285,8 @@ impl Outbox {
                 }
             };
             let mut state = self.lock();
-            // Taken over only when the small frames before are out: so what waits shows how far behind
-            // the peer is, and yet goes ahead of what is left of large messages.
-            if writer.outgoing.queued() == 0 && !state.corked {
-                writer.outgoing.append(&mut state.waiting);
+            if !state.corked {
+                writer.take_over(&mut state.waiting);
             }
             state.sending = writer.outgoing.bulk_bytes();
             if self.crowded.load(Ordering::Relaxed) && !self.note_crowd(&state) {
@@ -373,11 +385,36 @@ impl Outbox {
 }
 
 impl State {
+    /// Writes small frames where nothing stands before them.
+    #[inline]
+    fn write(&mut self, frames: &[u8]) -> Written {
+        let open = self.broken.is_none() && self.ending == Ending::Open;
+        if !open || self.corked || !self.waiting.is_empty() {
+            return Written::Nothing;
+        }
+        let Some(mut writer) = self.writer.take() else { return Written::Nothing };
+        let result = writer.write_directly(frames);
+        if result.is_ok() && writer.outgoing.is_empty() {
+            self.writer = Some(writer);
+            return Written::All;
+        }
+        Written::Part(writer, result)
+    }
+
     fn wake_room(&mut self) {
         for waker in self.room.drain(..) {
             waker.wake();
         }
     }
+}
+
+/// How far frames have come that were written where they stood.
+enum Written {
+    /// Something stands before them.
+    Nothing,
+    All,
+    /// The rest is the holder's to write, after what has become of it so far.
+    Part(Box<Writer>, io::Result<()>),
 }
 
 impl Outgoing {
@@ -392,6 +429,15 @@ impl Outgoing {
 }
 
 impl Writer {
+    /// Takes over what waits, but only when the small frames before are out: so what waits shows how far behind
+    /// the peer is, and yet goes ahead of what is left of large messages.
+    #[inline]
+    fn take_over(&mut self, waiting: &mut Outgoing) {
+        if self.outgoing.queued() == 0 {
+            self.outgoing.append(waiting);
+        }
+    }
+
     /// Writes a frame from where it is; what does not go is queued.
     #[inline]
     fn write_directly(&mut self, frame: &[u8]) -> io::Result<()> {

@@ -427,7 +427,7 @@ impl Calls {
 #[inline]
 fn owned(payload: Payload<'_>) -> Received {
     match payload {
-        Payload::Owned(bytes) => bytes,
+        Payload::Owned(received) => *received,
         Payload::Borrowed(bytes) => Received::copy_of(bytes),
     }
 }

@@ -63,7 +63,7 @@ fn an_answer_goes_to_the_one_who_waits_for_it() {
 fn the_status_is_handed_over() {
     let mut calls = table(1);
     let id = begin(&mut calls);
-    calls.answer(id, 77, Payload::Owned(vec![1].into()));
+    calls.answer(id, 77, Payload::Owned(Box::new(vec![1].into())));
     let (result, _) = calls.poll(id, Waker::noop()).expect("the answer is here");
     assert_eq!(result.expect("it is an answer").status, 77);
 }

@@ -112,6 +112,39 @@ impl Incoming {
     /// A [`Violation`]; nothing that follows means anything.
     #[inline]
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Violation> {
+        match self.plain_frame() {
+            Some((head, from)) => Ok(Some(plain_event(head, &self.buffer[from..self.start]))),
+            None => self.any_event(),
+        }
+    }
+
+    /// What most frames are: a call or a reply without optional fields, all of which is here. Gives its header,
+    /// and where its payload begins, which ends at the new `start`.
+    #[inline]
+    fn plain_frame(&mut self) -> Option<(PlainHead, usize)> {
+        let &[l0, l1, l2, l3, kind, 0, c0, c1, ref id @ ..] =
+            self.buffer[self.start..].first_chunk::<HEADER>()?
+        else {
+            return None;
+        };
+        let answer = kind == Kind::Reply as u8;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        let limit = if answer { FRAGMENT } else { FRAGMENT.min(self.message_limit) };
+        let from = self.start + HEADER;
+        let is_plain = (answer || kind == Kind::Call as u8)
+            && length <= limit
+            && self.buffer.len() - from >= length
+            && self.stage == Stage::Open
+            && self.direct.is_none();
+        if !is_plain {
+            return None;
+        }
+        self.start = from + length;
+        let (code, id) = (u16::from_le_bytes([c0, c1]), u64::from_le_bytes(*id));
+        Some((PlainHead { answer, code, id }, from))
+    }
+
+    fn any_event(&mut self) -> Result<Option<Event<'_>>, Violation> {
         loop {
             if let Some((index, _)) = self.direct {
                 match self.fragment_progress(index) {
@@ -303,10 +336,10 @@ impl Incoming {
 
 impl Partial {
     fn into_event(self) -> Event<'static> {
-        let payload = Payload::Owned(match self.lone {
+        let payload = Payload::Owned(Box::new(match self.lone {
             true => Received::lone(self.data),
             false => self.data.into(),
-        });
+        }));
         if self.answer {
             return Event::Reply { id: self.id, status: self.code, payload };
         }
@@ -319,6 +352,24 @@ impl Partial {
             payload,
         })
     }
+}
+
+/// The header of a [plain frame](Incoming::plain_frame).
+struct PlainHead {
+    answer: bool,
+    code: u16,
+    id: u64,
+}
+
+#[inline]
+fn plain_event(head: PlainHead, payload: &[u8]) -> Event<'_> {
+    let PlainHead { answer, code, id } = head;
+    let payload = Payload::Borrowed(payload);
+    if answer {
+        return Event::Reply { id, status: code, payload };
+    }
+    let metadata = [].as_slice().into();
+    Event::Call(IncomingCall { id, method: code, oneway: false, remaining: None, metadata, payload })
 }
 
 #[inline]

@@ -20,7 +20,7 @@ use crate::server::admission::{self, Place as Admitted};
 use crate::server::session::Session;
 use crate::server::{ACCEPT_PAUSE, Bound, Place, Served, Shared, is_passing};
 use crate::transport::Transport;
-use crate::wait::task::{Nudge, TaskListener, TaskSource, room};
+use crate::wait::task::{Nudge, Nudged, TaskListener, TaskSource, room};
 
 mod connection;
 
@@ -190,9 +190,10 @@ async fn connect(
 
 /// Waits until the server is told to stop.
 async fn draining(shared: &Shared, nudge: &Nudge) {
+    let mut nudged = Nudged::default();
     poll_fn(|cx| {
         // In this order: it is nudged after it was told.
-        while nudge.poll_take(cx) {}
+        while nudge.poll_take(&mut nudged, cx) {}
         if shared.is_draining() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;

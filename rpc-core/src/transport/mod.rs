@@ -69,6 +69,12 @@ pub trait WriteHalf: AsFd + Send + 'static {
     /// `WouldBlock` when the peer is full; anything else ends the connection.
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Whether a write only copies, so that whoever else wants to write had better wait than leave it to the
+    /// writer.
+    fn is_quick(&self) -> bool {
+        false
+    }
+
     /// Like [`ReadHalf::arm`]; `false` if room has appeared meanwhile.
     fn arm(&mut self) -> bool {
         true

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::unix::AsyncFd;
@@ -75,22 +75,27 @@ impl TaskSource {
             return Poll::Pending;
         }
         loop {
-            let (filled, armed) = match self.source.poll_read_ready_mut(cx) {
-                Poll::Ready(guard) => {
-                    // The readiness was taken before the read: what comes later is a new one, which
-                    // this does not clear.
-                    let mut guard = guard?;
-                    let got = attempt(&mut guard.get_inner_mut().0, &mut self.spinner)?;
-                    if got.1 {
-                        guard.clear_ready();
+            let (filled, armed) = if !self.armed && self.spinner.tries() {
+                // Whoever does not sleep need not ask what woke it.
+                attempt(&mut self.source.get_mut().0, &mut self.spinner)?
+            } else {
+                match self.source.poll_read_ready_mut(cx) {
+                    Poll::Ready(guard) => {
+                        // The readiness was taken before the read: what comes later is a new one, which
+                        // this does not clear.
+                        let mut guard = guard?;
+                        let got = attempt(&mut guard.get_inner_mut().0, &mut self.spinner)?;
+                        if got.1 {
+                            guard.clear_ready();
+                        }
+                        got
                     }
-                    got
+                    Poll::Pending if self.armed => {
+                        self.turn = received;
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => attempt(&mut self.source.get_mut().0, &mut self.spinner)?,
                 }
-                Poll::Pending if self.armed => {
-                    self.turn = received;
-                    return Poll::Pending;
-                }
-                Poll::Pending => attempt(&mut self.source.get_mut().0, &mut self.spinner)?,
             };
             self.armed = armed;
             if filled != Filled::Nothing {
@@ -192,30 +197,36 @@ pub(crate) async fn room(blocked: &mut Blocked) -> io::Result<()> {
 #[derive(Debug, Default)]
 pub(crate) struct Nudge {
     pending: AtomicBool,
+    /// Stays until the task is polled with another, so that the task need not look whether it is there.
     waker: Mutex<Option<Waker>>,
 }
+
+/// What the task has of a [`Nudge`]: the waker that it has left there.
+#[derive(Debug, Default)]
+pub(crate) struct Nudged(Option<Waker>);
 
 impl Nudge {
     pub(crate) fn nudge(&self) {
         self.pending.store(true, Ordering::Release);
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let waker = self.waker().clone();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// Whether there was a nudge since the last one that was taken; if not, the task will be woken by
-    /// the next.
-    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> bool {
-        if self.pending.swap(false, Ordering::AcqRel) {
-            return true;
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there was a nudge since the last one that was taken; if not, the task, of which `nudged` is
+    /// part, will be woken by the next.
+    #[inline]
+    pub(crate) fn poll_take(&self, nudged: &mut Nudged, cx: &Context<'_>) -> bool {
+        if !nudged.0.as_ref().is_some_and(|left| left.will_wake(cx.waker())) {
+            nudged.0 = Some(cx.waker().clone());
+            self.waker().clone_from(&nudged.0);
         }
-        {
-            let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-            if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
-        }
-        self.pending.swap(false, Ordering::AcqRel)
+        // Looked at after the waker was left: a nudge before that shows here, one after it wakes.
+        self.pending.load(Ordering::Acquire) && self.pending.swap(false, Ordering::AcqRel)
     }
 }

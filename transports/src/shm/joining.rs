@@ -244,6 +244,10 @@ impl WriteHalf for RingWriter {
         }
     }
 
+    fn is_quick(&self) -> bool {
+        true
+    }
+
     fn arm(&mut self) -> bool {
         match self.joined() {
             Ok(Some((writer, bell))) => writer.arm(bell),

@@ -303,6 +303,10 @@ impl WriteHalf for RingWriter {
         self.writer.try_write(&self.bell, buffers)
     }
 
+    fn is_quick(&self) -> bool {
+        true
+    }
+
     fn arm(&mut self) -> bool {
         self.writer.arm(&self.bell)
     }

@@ -1,6 +1,6 @@
 //! Connecting a blocking client: finding the server, and the handshake.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,9 +51,9 @@ fn attempt<C: Connector + ?Sized>(
     let hello = Hello::new(limits, settings.token.as_deref(), []);
     let theirs = shake_hands(&mut source, &outbox, &hello, limits.handshake)?;
     outbox.set_limits(&theirs, limits);
-    let link = Link::new(connector.uri(), peer, theirs, settings.clone(), outbox);
     let roles = Roles { source: Some(Box::new(source)), blocked: None, source_wanted: None };
-    Ok(BlockingClient(Arc::new(Shared { link, roles: Mutex::new(roles) })))
+    let link = Link::new(connector.uri(), peer, theirs, settings.clone(), outbox, roles);
+    Ok(BlockingClient(Arc::new(Shared { link })))
 }
 
 fn shake_hands(

@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Shared;
+use super::{Roles, Shared};
 use crate::client::link::{Absorbed, Prepared};
 use crate::connection::outbox::Blocked;
 use crate::connection::source::{Filled, ended, stalled};
@@ -76,6 +76,21 @@ impl<'a> Turn<'a> {
             None => Alarm::of_this_thread().map_err(|e| RpcError::io("making an eventfd", e))?,
         };
         Ok(self.alarm.insert(alarm).waker.clone())
+    }
+
+    /// Begins a call, and takes the roles that are free before.
+    #[inline]
+    pub(super) fn start(&mut self, call: &Prepared) -> Result<u64, RpcError> {
+        let link = &self.shared.link;
+        if !link.outbox.is_crowded() {
+            let mut table = link.calls();
+            self.take(&mut table.roles);
+            if let Ok(id) = table.begin(call.deadline, call.held_bytes()) {
+                self.is_alone = self.source.is_some();
+                return Ok(id);
+            }
+        }
+        self.begin(call)
     }
 
     /// Waits for the call's turn and begins it.
@@ -166,18 +181,24 @@ impl<'a> Turn<'a> {
     #[inline]
     pub(super) fn take_roles(&mut self) {
         if self.source.is_none() {
-            let mut roles = self.shared.roles();
-            self.source = roles.source.take();
-            self.blocked = self.blocked.take().or_else(|| roles.blocked.take());
-            match &mut self.source {
-                Some(source) => {
-                    source.go_on();
-                    self.shared.link.outbox.start_reading();
-                }
-                // Without an alarm this thread finds out as soon as it can write.
-                None if self.blocked.is_some() => roles.source_wanted = self.set_alarm().ok(),
-                None => {}
+            self.take(&mut self.shared.link.calls().roles);
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, roles: &mut Roles) {
+        self.source = roles.source.take();
+        if self.blocked.is_none() {
+            self.blocked = roles.blocked.take();
+        }
+        match &mut self.source {
+            Some(source) => {
+                source.go_on();
+                self.shared.link.outbox.start_reading();
             }
+            // Without an alarm this thread finds out as soon as it can write.
+            None if self.blocked.is_some() => roles.source_wanted = self.set_alarm().ok(),
+            None => {}
         }
     }
 
@@ -295,7 +316,7 @@ impl<'a> Turn<'a> {
             if others && !closed {
                 break;
             }
-            self.blocked = self.shared.roles().blocked.take();
+            self.blocked = link.calls().roles.blocked.take();
             if closed {
                 // What is left cannot arrive any more.
                 self.blocked = None;
@@ -310,8 +331,9 @@ impl<'a> Turn<'a> {
     /// Gives the roles back, and wakes someone to take them. Whether there is a write to go on with.
     fn give_back(&mut self) -> bool {
         let (mut wanted, blocked) = (None, self.blocked.take());
-        let left = {
-            let mut roles = self.shared.roles();
+        let (left, next) = {
+            let mut table = self.shared.link.calls();
+            let roles = &mut table.roles;
             if let Some(mut source) = self.source.take() {
                 source.pause();
                 roles.source = Some(source);
@@ -323,10 +345,9 @@ impl<'a> Turn<'a> {
             if roles.source.is_none() && roles.blocked.is_none() {
                 return false;
             }
-            roles.blocked.is_some()
+            // The one who is wanted may have gone meanwhile.
+            (roles.blocked.is_some(), table.any_waiting())
         };
-        // The first may have gone meanwhile.
-        let next = self.shared.link.calls().any_waiting();
         wanted.into_iter().chain(next).for_each(Waker::wake);
         left
     }

@@ -57,8 +57,8 @@ pub struct IncomingCall<'a> {
 pub enum Payload<'a> {
     /// Still in the receive buffer.
     Borrowed(&'a [u8]),
-    /// Put together from fragments.
-    Owned(Received),
+    /// Put together from fragments; rare, and so not to take room in what is common.
+    Owned(Box<Received>),
 }
 
 impl Payload<'_> {

@@ -21,7 +21,7 @@ use crate::protocol::requests::{Rejection, Requests};
 use crate::server::session::{Session, Started, cancelled, expired, guarded, rejected};
 use crate::server::{BATCH, LINGER, Shared};
 use crate::service::{BlockingHandler, HandlerFuture, Kind, Reply};
-use crate::wait::task::{Nudge, TaskSource};
+use crate::wait::task::{Nudge, Nudged, TaskSource};
 use crate::wire::frame::{self, ANSWER, FRAGMENT, Header};
 
 /// Arguments above this many bytes are decoded by the handler's own task, so that a connection goes on
@@ -44,6 +44,7 @@ pub(super) struct Connection {
     farewell: bool,
     timer: Option<Pin<Box<Sleep>>>,
     stalled_at: Option<Instant>,
+    nudged: Nudged,
 }
 
 /// What the connection and its handlers' tasks share.
@@ -77,6 +78,7 @@ impl Connection {
             farewell: false,
             timer: None,
             stalled_at: None,
+            nudged: Nudged::default(),
         }
     }
 
@@ -92,7 +94,7 @@ impl Connection {
                 let progress = self.inner.session.limits.progress;
                 return Poll::Ready(Err((Reason::Stalled, stalled(progress))));
             }
-            if !self.inner.nudge.poll_take(cx) {
+            if !self.inner.nudge.poll_take(&mut self.nudged, cx) {
                 return Poll::Pending;
             }
             if let Some(error) = self.inner.session.outbox.broken() {
