@@ -102,7 +102,7 @@ static SCHEMES: [Scheme; 10] = [
         example: "shm:/run/user/1000/wordcount/socket",
         in_process: false,
         starts_server: false,
-        keys: &["ring"],
+        keys: &["ring", "memory"],
         repeatable: &[],
         parse: |parts, _| shm::parse(parts).map(Kind::Shm).map_err(RpcError::invalid_endpoint),
         write_fresh: |directory, name| Ok(shm::fresh(directory, name)),

@@ -237,3 +237,116 @@ fn a_stream_passes_between_two_threads() {
     writing.join().unwrap();
     assert!(come.iter().copied().eq((0..LENGTH).map(byte)));
 }
+
+/// Memory whose side dies after so many of its stores: what comes later is never done.
+#[derive(Clone)]
+struct Mortal {
+    memory: Shared,
+    left: Arc<AtomicU64>,
+}
+
+impl Mortal {
+    fn new(memory: &Shared, lifetime: u64) -> Self {
+        Self { memory: memory.clone(), left: Arc::new(AtomicU64::new(lifetime)) }
+    }
+
+    fn is_dead(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether this store is still done.
+    fn lives(&self) -> bool {
+        let live = |left: u64| left.checked_sub(1);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, live).is_ok()
+    }
+}
+
+impl Memory for Mortal {
+    fn load(&self, word: Word, order: Order) -> u64 {
+        self.memory.load(word, order)
+    }
+
+    fn store(&self, word: Word, value: u64, order: Order) {
+        if self.lives() {
+            self.memory.store(word, value, order);
+        }
+    }
+
+    fn fence(&self) {}
+
+    fn release(&self) {}
+
+    fn acquire(&self) {}
+
+    fn copy_in(&self, at: usize, bytes: &[u8]) {
+        for (index, byte) in bytes.iter().enumerate() {
+            if self.lives() {
+                self.memory.copy_in(at + index, &[*byte]);
+            }
+        }
+    }
+
+    fn copy_out(&self, at: usize, count: usize, buffer: &mut Vec<u8>) {
+        self.memory.copy_out(at, count, buffer);
+    }
+}
+
+#[test]
+fn of_a_writer_that_dies_between_any_two_stores_whole_writes_are_read() {
+    const CAPACITY: usize = 128;
+    // Short ones, which are letters, a long one, which is none, and all around the end of the ring.
+    let messages: Vec<Vec<u8>> =
+        [30, 48, 60, 1, 100, 8].iter().zip(1..).map(|(&length, byte)| vec![byte; length]).collect();
+    for lifetime in 0.. {
+        let (writers, readers) = (Shared::new(CAPACITY), Shared::new(CAPACITY));
+        let mortal = Mortal::new(&writers, lifetime);
+        let peer = Mortal::new(&readers, u64::MAX);
+        let mut producer = Producer::new(mortal.clone(), peer, CAPACITY);
+        let mut consumer = Consumer::new(readers, writers, CAPACITY);
+        let mut come = Vec::new();
+        for message in &messages {
+            // Its own index goes on, which nobody sees any more.
+            producer.write(&[IoSlice::new(message)]).unwrap();
+            let mut buffer = Vec::with_capacity(CAPACITY);
+            while let Read::Bytes(_) = consumer.read(&mut buffer, CAPACITY).unwrap() {}
+            come.push(buffer);
+            if mortal.is_dead() {
+                break;
+            }
+        }
+        let last = come.pop().unwrap();
+        assert!(come.iter().eq(&messages[..come.len()]), "after {lifetime} stores");
+        let whole = last.is_empty() || last == messages[come.len()];
+        assert!(whole, "after {lifetime} stores: {last:?}");
+        if !mortal.is_dead() {
+            let bytes: usize = messages.iter().map(Vec::len).sum();
+            assert!(lifetime > bytes as u64, "{lifetime} stores for all of it");
+            break;
+        }
+    }
+}
+
+#[test]
+fn of_a_reader_that_dies_between_any_two_stores_room_is_never_given_back_too_early() {
+    const CAPACITY: usize = 64;
+    for lifetime in 0..40 {
+        let (writers, readers) = (Shared::new(CAPACITY), Shared::new(CAPACITY));
+        let mortal = Mortal::new(&readers, lifetime);
+        let peer = Mortal::new(&writers, u64::MAX);
+        let mut producer = Producer::new(writers, readers, CAPACITY);
+        let mut consumer = Consumer::new(mortal.clone(), peer, CAPACITY);
+        let (mut written, mut come) = (0, 0);
+        for _ in 0..40 {
+            written += producer.write(&[IoSlice::new(&[7; 24])]).unwrap();
+            consumer.arm().unwrap();
+            let died = mortal.is_dead();
+            let mut buffer = Vec::with_capacity(CAPACITY);
+            if let Read::Bytes(count) = consumer.read(&mut buffer, 16).unwrap()
+                && !died
+            {
+                come += count;
+            }
+            assert!(written <= come + CAPACITY, "after {lifetime} stores");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::bell::SocketBell;
 use super::joining::{MAGIC, RingReader, RingWriter, WELCOME, send};
-use super::{Address, BUDGET, memory};
+use super::{Address, memory};
 use crate::ring::{Consumer, Producer};
 use crate::ring_halves::{Bell, Reader, Writer};
 use crate::sys::{Region, ThisProcess, recv_with_descriptors};
@@ -31,7 +31,8 @@ pub(crate) struct Listener {
     silent: VecDeque<(OwnedFd, Peer)>,
     /// Bytes of a ring.
     ring: usize,
-    /// Bytes that the connections have.
+    /// Bytes that the connections may have together, and that they have.
+    budget: usize,
     used: Arc<AtomicUsize>,
 }
 
@@ -62,6 +63,7 @@ impl Listener {
             epoll,
             silent: VecDeque::new(),
             ring: address.ring,
+            budget: address.budget,
             used: Arc::new(AtomicUsize::new(0)),
         })
     }
@@ -119,12 +121,15 @@ impl Listener {
             .map(|bells| bells.map(SocketBell::new))
             .map_err(|_| io::ErrorKind::InvalidData)?;
         let process = ThisProcess::current()?;
-        let Some(share) = Share::take(&self.used, memory::cost(self.ring)) else {
-            say(socket, 0, &[])?;
+        let Some(share) = Share::take(&self.used, memory::cost(self.ring), self.budget)
+        else {
+            self.say(socket, 0, &[])?;
             read_bell.ring()?;
             write_bell.ring()?;
             let text = format!(
-                "no shared memory left for a client: all connections together may have {BUDGET} bytes"
+                "no shared memory left for a client: all connections together may have {} bytes \
+                 (memory= in the endpoint)",
+                self.budget
             );
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
         };
@@ -134,7 +139,7 @@ impl Listener {
         let peer = Region::map(&theirs, self.ring, false)?;
         memory::seal(&ours, true)?;
         memory::seal(&theirs, false)?;
-        say(socket, self.ring, &[ours.as_raw_fd(), theirs.as_raw_fd()])?;
+        self.say(socket, self.ring, &[ours.as_raw_fd(), theirs.as_raw_fd()])?;
         // It may be asleep already, on either.
         read_bell.ring()?;
         write_bell.ring()?;
@@ -143,6 +148,15 @@ impl Listener {
         let reader = RingReader::new(reader, read_bell).with_lease(Arc::clone(&share) as _);
         let writer = RingWriter::new(writer, write_bell).with_lease(share);
         Ok((reader, writer))
+    }
+
+    /// Answers a client.
+    fn say(&self, socket: &OwnedFd, capacity: usize, descriptors: &[i32]) -> io::Result<()> {
+        let mut bytes = [0; WELCOME];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..16].copy_from_slice(&(capacity as u64).to_le_bytes());
+        bytes[16..].copy_from_slice(&(self.budget as u64).to_le_bytes());
+        send(socket.as_fd(), &bytes, descriptors)
     }
 }
 
@@ -171,14 +185,6 @@ fn of_this_client(error: io::Error) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, error)
 }
 
-fn say(socket: &OwnedFd, capacity: usize, descriptors: &[i32]) -> io::Result<()> {
-    let mut bytes = [0; WELCOME];
-    bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..16].copy_from_slice(&(capacity as u64).to_le_bytes());
-    bytes[16..].copy_from_slice(&(BUDGET as u64).to_le_bytes());
-    send(socket.as_fd(), &bytes, descriptors)
-}
-
 impl Accept for Listener {
     fn try_accept(&mut self) -> io::Result<Transport> {
         let (socket, peer, bells) = self.next()?;
@@ -194,8 +200,8 @@ impl AsFd for Listener {
 }
 
 impl Share {
-    fn take(used: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
-        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= BUDGET);
+    fn take(used: &Arc<AtomicUsize>, bytes: usize, budget: usize) -> Option<Self> {
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= budget);
         used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
         Some(Self { used: Arc::clone(used), bytes })
     }

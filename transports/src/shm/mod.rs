@@ -19,8 +19,8 @@
 //!   `fcntl(2)` for seals, `mmap(2)`, `sendmsg(2)` and `recvmsg(2)` with descriptors; afterwards `send(2)` to
 //!   a sleeper and `recv(2)` after a sleep, nothing else.
 //! - Limits: `ring` bytes each way (`?ring=1MiB`; a power of two, 4 KiB to 1 GiB, 256 KiB by default; the
-//!   server's counts) and 4 KiB beside them; all connections of a server together at most 1 GiB
-//!   ([`BUDGET`]); 128 clients that have connected and not yet said anything.
+//!   server's counts) and 4 KiB beside them; all connections of a server together at most `memory` bytes
+//!   (`?memory=1GiB`, which is what it is by default; the server's counts, too); 128 clients that have connected and not yet said anything.
 //! - Leaves behind: nothing but what `unix:` does. Memory and bells have no names, and go with the
 //!   processes.
 //! - Not for: a child that was forked with a connection, which gets an error; other machines. A forked child that
@@ -47,27 +47,41 @@ pub(crate) use listener::Listener;
 
 use crate::endpoint::Parts;
 use crate::ring::parse_size;
-use crate::unix;
+use crate::{units, unix};
 
 /// The largest ring, in bytes.
 const LARGEST: usize = 1 << 30;
 
-/// Bytes of shared memory that all connections of one listener may have.
-pub(crate) const BUDGET: usize = 1 << 30;
+/// Bytes of shared memory that all connections of one listener may have, unless the endpoint says otherwise.
+const BUDGET: usize = 1 << 30;
 
-/// Where the socket lies, and how large a server's rings are.
+/// Where the socket lies, and how much memory a server gives.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
     socket: unix::Address,
-    /// Bytes.
+    /// Bytes of a ring.
     ring: usize,
+    /// Bytes of all connections together.
+    budget: usize,
 }
 
 /// Understands a path and the size of a ring.
 pub(crate) fn parse(parts: &Parts<'_>) -> Result<Address, String> {
     let socket = unix::parse(parts)?;
     let ring = parse_size(parts.value("ring")?, (LARGEST, "1GiB"))?;
-    Ok(Address { socket, ring })
+    let budget = parse_budget(parts.value("memory")?, memory::cost(ring))?;
+    Ok(Address { socket, ring, budget })
+}
+
+/// Reads `memory=`: bytes, at least those of one connection.
+fn parse_budget(text: Option<&str>, least: usize) -> Result<usize, String> {
+    let Some(text) = text else { return Ok(BUDGET.max(least)) };
+    let wanted = "write the bytes that all connections together may have, for example memory=256MiB";
+    let bytes = units::size(text).map_err(|error| format!("memory={text}: {error}: {wanted}"))?;
+    if bytes < least {
+        return Err(format!("memory={text} is less than the {least} bytes that one connection takes"));
+    }
+    Ok(bytes)
 }
 
 /// An endpoint called `name` in `directory`.

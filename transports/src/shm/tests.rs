@@ -229,7 +229,7 @@ fn two_hundred_connections_have_their_rings() {
 #[test]
 fn memory_beyond_the_budget_is_refused_and_comes_back() {
     let scratch = Scratch::new();
-    let (address, settings) = (scratch.address("256MiB"), Settings::default());
+    let (address, settings) = (scratch.address("64KiB&memory=200KiB"), Settings::default());
     let mut listener = Listener::bind(&address, &settings).unwrap();
     let mut client = connect(&address, &settings).unwrap();
     let first = listener.try_accept().unwrap();
@@ -237,9 +237,22 @@ fn memory_beyond_the_budget_is_refused_and_comes_back() {
     let error = listener.try_accept().unwrap_err();
     assert!(error.to_string().contains("no shared memory left"), "{error}");
     let error = read(&mut *second.reader).unwrap_err();
-    assert!(error.to_string().contains("no shared memory left"), "{error}");
+    assert!(error.to_string().contains("may have 204800 bytes"), "{error}");
     assert_eq!(read(&mut *client.reader).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     drop((first, client));
     let _third = connect(&address, &settings).unwrap();
     listener.try_accept().unwrap();
+}
+
+#[test]
+fn a_budget_is_at_least_one_connection_s() {
+    let parse = |uri: &str| parse(&Parts::split(uri).unwrap());
+    let error = parse("shm:/run/x?ring=1MiB&memory=2MiB").unwrap_err();
+    assert!(error.contains("less than the 2105344 bytes that one connection takes"), "{error}");
+    let error = parse("shm:/run/x?memory=much").unwrap_err();
+    assert!(error.contains("for example memory=256MiB"), "{error}");
+    let address = parse("shm:/run/x?memory=64MiB").unwrap();
+    assert_eq!(address.budget, 64 << 20);
+    // Without a word about it, one connection always fits.
+    assert!(parse("shm:/run/x?ring=1GiB").unwrap().budget > 2 << 30);
 }
