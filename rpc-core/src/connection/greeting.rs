@@ -27,6 +27,16 @@ pub(crate) enum Reason {
     Stalled = 5,
 }
 
+impl Reason {
+    /// What the peer is told whose connection ends by this.
+    pub(crate) fn of(error: &RpcError) -> Self {
+        match error.kind() {
+            ErrorKind::ProtocolViolation { .. } => Self::Violation,
+            _ => Self::Done,
+        }
+    }
+}
+
 /// A `Goodbye` frame.
 pub(crate) fn goodbye(reason: Reason, text: &str) -> Vec<u8> {
     let mut header = Header::new(Kind::Goodbye, 0);

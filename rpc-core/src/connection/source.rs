@@ -67,10 +67,13 @@ impl Source {
     }
 }
 
-/// The error of a connection that ended by itself.
+/// The error of a connection that ended by itself: the peer is gone, or has broken the transport's protocol.
 pub(crate) fn ended(how: impl Into<Arc<io::Error>>) -> RpcError {
     let cause = how.into();
-    let kind = ErrorKind::PeerGone { how: cause.to_string() };
+    let kind = match cause.kind() {
+        io::ErrorKind::InvalidData => ErrorKind::ProtocolViolation { reason: cause.to_string() },
+        _ => ErrorKind::PeerGone { how: cause.to_string() },
+    };
     RpcError::new(kind, Outcome::MaybeExecuted).because(cause)
 }
 

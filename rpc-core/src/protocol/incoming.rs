@@ -369,7 +369,14 @@ fn plain_event(head: PlainHead, payload: &[u8]) -> Event<'_> {
         return Event::Reply { id, status: code, payload };
     }
     let metadata = [].as_slice().into();
-    Event::Call(IncomingCall { id, method: code, oneway: false, remaining: None, metadata, payload })
+    Event::Call(IncomingCall {
+        id,
+        method: code,
+        oneway: false,
+        remaining: None,
+        metadata,
+        payload,
+    })
 }
 
 #[inline]

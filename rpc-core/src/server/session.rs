@@ -75,12 +75,8 @@ impl Session {
             Payload::Borrowed(bytes) => Bytes::Borrowed(bytes),
             Payload::Owned(received) => Bytes::Owned(received),
         };
-        let request = Request {
-            payload,
-            context,
-            limits: self.limits.decode,
-            block_on: self.block_on,
-        };
+        let request =
+            Request { payload, context, limits: self.limits.decode, block_on: self.block_on };
         guarded(|| method.service.call(method.index, request)).map(|handling| handling.0)
     }
 

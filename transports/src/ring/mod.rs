@@ -81,14 +81,8 @@ pub(crate) enum Word {
 const WORDS: usize = 13;
 
 /// Where a letter goes.
-const LETTER: [Word; 6] = [
-    Word::Letter0,
-    Word::Letter1,
-    Word::Letter2,
-    Word::Letter3,
-    Word::Letter4,
-    Word::Letter5,
-];
+const LETTER: [Word; 6] =
+    [Word::Letter0, Word::Letter1, Word::Letter2, Word::Letter3, Word::Letter4, Word::Letter5];
 
 /// Bytes of a word, and of the longest letter.
 const BYTES: usize = size_of::<u64>();
@@ -174,11 +168,7 @@ pub(crate) struct Corrupt {
 impl fmt::Display for Corrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { word, value, least, most } = self;
-        write!(
-            f,
-            "the peer has broken the protocol of the shared ring: its {word:?} is {value}, and can be \
-             {least} to {most}"
-        )
+        write!(f, "the shared ring's {word:?} is {value}, and can be {least} to {most}")
     }
 }
 

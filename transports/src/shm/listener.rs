@@ -121,8 +121,7 @@ impl Listener {
             .map(|bells| bells.map(SocketBell::new))
             .map_err(|_| io::ErrorKind::InvalidData)?;
         let process = ThisProcess::current()?;
-        let Some(share) = Share::take(&self.used, memory::cost(self.ring), self.budget)
-        else {
+        let Some(share) = Share::take(&self.used, memory::cost(self.ring), self.budget) else {
             self.say(socket, 0, &[])?;
             read_bell.ring()?;
             write_bell.ring()?;

@@ -76,10 +76,13 @@ pub(crate) fn parse(parts: &Parts<'_>) -> Result<Address, String> {
 /// Reads `memory=`: bytes, at least those of one connection.
 fn parse_budget(text: Option<&str>, least: usize) -> Result<usize, String> {
     let Some(text) = text else { return Ok(BUDGET.max(least)) };
-    let wanted = "write the bytes that all connections together may have, for example memory=256MiB";
+    let wanted =
+        "write the bytes that all connections together may have, for example memory=256MiB";
     let bytes = units::size(text).map_err(|error| format!("memory={text}: {error}: {wanted}"))?;
     if bytes < least {
-        return Err(format!("memory={text} is less than the {least} bytes that one connection takes"));
+        return Err(format!(
+            "memory={text} is less than the {least} bytes that one connection takes"
+        ));
     }
     Ok(bytes)
 }

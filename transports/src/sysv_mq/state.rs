@@ -165,7 +165,7 @@ impl State {
             // The connection has ended, and yet it is to be seen that the peer has left.
             self.note_closed(header);
         } else if let Err(Impossible(what)) = self.take(header, bytes) {
-            self.fail(io::ErrorKind::InvalidData, format!("the peer broke the protocol: {what}"));
+            self.fail(io::ErrorKind::InvalidData, what);
         }
         if self.has_peer_left() { Change::Left } else { Change::None }
     }
@@ -178,7 +178,7 @@ impl State {
         self.note_gone();
         if header.position != low(self.receiving.total()) {
             self.theirs.writer = false;
-            self.fail(io::ErrorKind::InvalidData, "the peer has gone, and messages are missing");
+            self.fail(io::ErrorKind::ConnectionReset, "it has gone, and messages are missing");
         }
         Change::Left
     }

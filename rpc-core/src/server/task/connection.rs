@@ -1,6 +1,7 @@
 //! One connection of a tokio server: reads what has come, starts the calls, answers them in one write.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -144,7 +145,7 @@ impl Connection {
                 self.stalled_at = midway.then(|| Instant::now() + progress);
             }
             let filled = ready!(self.source.poll_fill(cx));
-            let filled = filled.map_err(|error| (Reason::Done, ended(error)))?;
+            let filled = filled.map_err(lost)?;
             self.unhandled = true;
             self.ended = filled == Filled::End;
         }
@@ -242,6 +243,12 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.inner.requests().handles().flatten().for_each(AbortHandle::abort);
     }
+}
+
+/// The end that reading has come to.
+fn lost(error: io::Error) -> End {
+    let error = ended(error);
+    (Reason::of(&error), error)
 }
 
 fn broken(reason: String) -> End {

@@ -259,7 +259,8 @@ impl Connection {
 }
 
 fn lost(error: io::Error) -> End {
-    (Reason::Done, ended(error))
+    let error = ended(error);
+    (Reason::of(&error), error)
 }
 
 fn broken(reason: String) -> End {

@@ -1,8 +1,4 @@
-//! What is special about `shm:`: children that are forked, and idle ends that ring nobody.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[path = "support/mod.rs"]
-mod support;
+//! Children that are forked: a connection is not theirs, and they can have their own.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,7 +8,8 @@ use std::sync::Mutex;
 
 use ipcall::transport::{Connector, Transport};
 
-use support::{Subject, Watchdog};
+use crate::support::{Subject, Watchdog};
+use crate::turn;
 
 /// The two ends of a connection.
 fn connected(subject: &Subject) -> (Transport, Transport) {
@@ -28,6 +25,7 @@ fn read(transport: &mut Transport) -> io::Result<Vec<u8>> {
 
 #[test]
 fn a_forked_child_cannot_use_the_connection_and_does_not_end_it() {
+    let _turn = turn();
     let _watchdog = Watchdog::new("a forked child".to_owned());
     let subject = Subject::named("shm");
     let (mut server, mut client) = connected(&subject);
@@ -61,6 +59,7 @@ fn a_forked_child_cannot_use_the_connection_and_does_not_end_it() {
 
 #[test]
 fn a_child_connects_anew() {
+    let _turn = turn();
     let _watchdog = Watchdog::new("a child that connects".to_owned());
     let subject = Subject::named("shm");
     let (mut listener, endpoint) = subject.endpoint().bind_resolved().unwrap();
