@@ -58,7 +58,7 @@ impl<'a> Call<'a> {
             match (&begun, &mut self.stage) {
                 (Ok(id), _) if !self.oneway => {
                     // Whoever is to be woken says so before the answer can come.
-                    let _nothing_yet = calls.poll(*id, cx.waker());
+                    calls.remember(*id, cx.waker());
                     if deadline.is_some_and(|deadline| calls.watch(deadline)) {
                         self.shared.nudge.nudge();
                     }

@@ -95,7 +95,10 @@ impl Stub {
     ) -> impl Future<Output = Result<T::Value, CallError>> + Send + use<'_, A, T> {
         let call = self.start(method, arguments, false);
         async move {
-            let answer = self.answer(method, call).await?;
+            let answer = match call {
+                Ok(call) => self.answer(method, call.await)?,
+                Err(error) => return Err(error.into()),
+            };
             self.methods.value::<T>(&self.client.shared().link, method, answer)
         }
     }
@@ -112,7 +115,10 @@ impl Stub {
     ) -> impl Future<Output = Result<T::Value, CallError<E>>> + Send + use<'_, A, T, E> {
         let call = self.start(method, arguments, false);
         async move {
-            let answer = self.answer(method, call).await?;
+            let answer = match call {
+                Ok(call) => self.answer(method, call.await)?,
+                Err(error) => return Err(error.into()),
+            };
             self.methods.result::<T, E>(&self.client.shared().link, method, answer)
         }
     }
@@ -149,12 +155,12 @@ impl Stub {
     }
 
     #[inline]
-    async fn answer(
+    fn answer(
         &self,
         method: u16,
-        call: Result<Call<'_>, RpcError>,
+        ended: Result<Option<Answer>, RpcError>,
     ) -> Result<Answer, RpcError> {
-        match call?.await {
+        match ended {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(RpcError::not_executed(ErrorKind::Cancelled)),
             Err(error) => Err(self.methods.failed(method, error)),

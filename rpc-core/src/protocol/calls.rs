@@ -242,7 +242,15 @@ impl Calls {
         taken
     }
 
-    /// The same for whoever need not be woken.
+    /// Remembers who is to be woken by the answer to a call that has just begun.
+    #[inline]
+    pub fn remember(&mut self, id: u64, waker: &Waker) {
+        if let Some(Slot { state: State::Waiting(remembered), .. }) = self.slot(id) {
+            *remembered = Some(waker.clone());
+        }
+    }
+
+    /// The same as [`poll`](Self::poll) for whoever need not be woken.
     #[inline]
     pub fn take(&mut self, id: u64) -> Option<Taken> {
         let taken = self.look(id);
@@ -259,11 +267,11 @@ impl Calls {
     fn look(&mut self, id: u64) -> Option<Taken> {
         let closed = self.closed.is_some();
         let slot = self.slot(id)?;
-        match &mut slot.state {
-            State::Answered(answer) => {
-                let Answer { status, payload } = answer;
-                let answer = Answer { status: *status, payload: std::mem::take(payload) };
-                Some((Ok(answer), self.release_answered(id)))
+        match slot.state {
+            State::Answered(_) => {
+                let state = std::mem::replace(&mut slot.state, State::Free);
+                let next = self.release_answered(id);
+                if let State::Answered(answer) = state { Some((Ok(answer), next)) } else { None }
             }
             State::Waiting(_) if closed => {
                 self.release(id);
