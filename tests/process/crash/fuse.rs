@@ -207,6 +207,10 @@ impl WriteHalf for MinedWriter {
         written
     }
 
+    fn is_quick(&self) -> bool {
+        self.writer.is_quick()
+    }
+
     fn arm(&mut self) -> bool {
         self.writer.arm()
     }

@@ -5,6 +5,7 @@
 //! times at each point, and says how soon a death was seen.
 
 mod fuse;
+mod launched;
 mod victim;
 
 use std::time::Duration;
@@ -20,10 +21,9 @@ use crate::service::{Office, PostBlockingClient, PostClient, PostServer};
 use crate::support::holdings::Holdings;
 use crate::support::role::{Control, Process};
 use crate::support::serving::run;
-use crate::support::subject::between_processes;
 use crate::support::system_v::SystemV;
 use crate::support::waiting::until;
-use crate::support::{Serving, Subject, Waits, watchdog};
+use crate::support::{Serving, Subject, Waits, over_every_scheme, watchdog};
 
 /// How often at each point, unless the environment says otherwise.
 const ROUNDS: u32 = 20;
@@ -52,7 +52,10 @@ fn a_client_killed_anywhere_is_forgotten_and_leaves_nothing() {
 }
 
 fn survive_all(side: Side) {
-    between_processes(|subject| {
+    over_every_scheme(|subject| {
+        if subject.scheme().in_process {
+            return;
+        }
         // In a process where nothing else goes on.
         let about = format!("{} {side:?}", subject.scheme().name);
         let mut survivor = Process::start("survivor", &about);
@@ -73,17 +76,23 @@ pub(crate) fn outlive(about: &str, mut control: Control) {
     for round in 0..rounds() {
         for point in Point::ALL {
             let threads = round % 2 == 0;
-            let uri = subject.endpoint().uri().to_owned();
+            let launched = subject.scheme().starts_server;
+            let uri = if launched { String::new() } else { subject.endpoint().uri().to_owned() };
             let side = if side == "Server" { Side::Server } else { Side::Client };
             // Threads of the last one may still be winding down.
             until(|| Holdings::now().threads == idle);
-            let fate = Fate { uri, side, threads, point, spared: round * 7 % 11 };
-            seen.push(match side {
-                Side::Server => outlive_server(&fate),
-                Side::Client => (0..ATTEMPTS)
-                    .find_map(|_| outlive_client(&fate))
-                    .unwrap_or_else(|| panic!("{fate:?}: it never came")),
-            });
+            // Where there is one connection, what happens once in it is not spared.
+            let once = [Point::BeforeConnecting, Point::AfterConnecting, Point::BeforeClosing];
+            let spared = if launched && once.contains(&point) { 0 } else { round * 7 % 11 };
+            let fate = Fate { uri, side, threads, point, spared };
+            let outlive = match (side, launched) {
+                (Side::Server, false) => |fate: &Fate| Some(outlive_server(fate)),
+                (Side::Client, false) => outlive_client,
+                (Side::Server, true) => launched::outlive_server,
+                (Side::Client, true) => launched::outlive_client,
+            };
+            let attempts = (0..ATTEMPTS).find_map(|_| outlive(&fate));
+            seen.push(attempts.unwrap_or_else(|| panic!("{fate:?}: it never came")));
         }
         // The first of each kind may make what the process then keeps.
         if round > 0 {
@@ -104,9 +113,9 @@ pub(crate) fn outlive(about: &str, mut control: Control) {
 }
 
 /// When the victim has said that it dies; `None` if it was spared.
-fn time_of_death(process: &mut Process) -> Option<Duration> {
+fn time_of_death(victim: &mut Control) -> Option<Duration> {
     let words = loop {
-        let words = process.hear();
+        let words = victim.hear()?;
         // What else it says is about its handlers.
         if words.bytes().all(|byte| byte.is_ascii_digit()) {
             break words;
@@ -134,7 +143,7 @@ fn outlive_server(fate: &Fate) -> Duration {
         _ => panic!("{fate:?}: {error:?}"),
     }
     assert_eq!(error.endpoint(), Some(endpoint.uri()));
-    let took = seen.saturating_sub(time_of_death(&mut victim).unwrap());
+    let took = seen.saturating_sub(time_of_death(&mut victim.control).unwrap());
     assert!(took < SOON, "{fate:?}: seen after {took:?}");
     let pid = victim.id();
     victim.kill();
@@ -197,7 +206,7 @@ fn outlive_client(fate: &Fate) -> Option<Duration> {
     assert_eq!(other.add(1, 1).unwrap(), 2);
     let before = Holdings::now();
     let mut victim = fate.meet();
-    let died = time_of_death(&mut victim);
+    let died = time_of_death(&mut victim.control);
     let pid = victim.id();
     victim.kill();
     until(|| Holdings::now() == before);

@@ -39,8 +39,9 @@ impl Fate {
     }
 }
 
-/// Connections of a client after which its point should have come.
-const MANY: usize = 50;
+/// Connections of a client after which its point should have come; or what is called on its only one, so many
+/// times.
+pub(super) const MANY: usize = 50;
 
 /// What it says when it has not: whether a client has to sleep is a matter of luck.
 pub(super) const SPARED: &str = "spared";
@@ -53,10 +54,12 @@ pub(crate) fn live(fate: &str, mut control: Control) {
         return serve(&mined, fate.threads, control);
     }
     control.say("ready");
-    for _ in 0..MANY {
+    let only_one = mined.endpoint.scheme().starts_server;
+    let (connections, times) = if only_one { (1, MANY) } else { (MANY, 1) };
+    for _ in 0..connections {
         match fate.threads {
-            true => call_blocking(&mined),
-            false => run(call(&mined)),
+            true => call_blocking(&mined, times),
+            false => run(call(&mined, times)),
         }
     }
     control.say(SPARED);
@@ -73,18 +76,18 @@ fn serve(mined: &Mined, threads: bool, mut control: Control) {
 }
 
 /// One connection, with calls of several sizes.
-fn call_blocking(mined: &Mined) {
+fn call_blocking(mined: &Mined, times: usize) {
     let client = PostBlockingClient::connect(mined).unwrap();
-    for length in SIZES {
+    for length in [SIZES].iter().cycle().take(times).flatten().copied() {
         assert_eq!(client.add(1, 1).unwrap(), 2);
         assert_eq!(client.echo(vec![7; length]).unwrap().len(), length);
         mined.fuse.pass(Point::Working);
     }
 }
 
-async fn call(mined: &Mined) {
+async fn call(mined: &Mined, times: usize) {
     let client = PostClient::connect(mined).await.unwrap();
-    for length in SIZES {
+    for length in [SIZES].iter().cycle().take(times).flatten().copied() {
         assert_eq!(client.add(1, 1).await.unwrap(), 2);
         assert_eq!(client.echo(vec![7; length]).await.unwrap().len(), length);
         mined.fuse.pass(Point::Working);
