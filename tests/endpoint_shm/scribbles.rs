@@ -24,6 +24,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 
 use crate::support::frame::{Hello, PREFACE};
 use crate::support::holdings::Holdings;
+use crate::support::random::Random;
 use crate::support::waiting::until;
 use crate::support::{Serving, Subject, Waits, Watchdog};
 use crate::turn;
@@ -60,28 +61,12 @@ impl Echo for Same {
     }
 }
 
-/// Random numbers: xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    /// A number such as indices are: often small, sometimes anything.
-    fn index(&mut self) -> u64 {
-        match self.below(4) {
-            0 => self.next(),
-            1 => self.below(2),
-            _ => self.below(4 * RING),
-        }
+/// A number such as indices are: often small, sometimes anything.
+fn index(random: &mut Random) -> u64 {
+    match random.below(4) {
+        0 => random.next(),
+        1 => random.below(2),
+        _ => random.below(4 * RING),
     }
 }
 
@@ -165,7 +150,7 @@ impl Scribbler {
         match random.below(8) {
             0 => {
                 for _ in 0..times {
-                    self.set(WORDS[random.below(13) as usize], random.index());
+                    self.set(WORDS[random.below(13) as usize], index(random));
                     self.ring();
                 }
             }

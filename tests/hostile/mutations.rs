@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::server::Orders;
 use crate::support::frame::{CANCEL, DEADLINE, Frame, Hello, METADATA, PING, PREFACE, counted};
+use crate::support::random::Random;
 use crate::support::raw::{Raw, number};
 use crate::victim::{Victim, attack};
 
@@ -14,20 +15,9 @@ const TIME: Duration = Duration::from_millis(400);
 /// What a connection may end with; anything else is a bug.
 const ENDS: [&str; 4] = ["PeerGone", "ProtocolViolation", "Refused", "PeerStalled"];
 
-/// Random numbers that a seed repeats: xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
+/// A place among so many.
+fn below(random: &mut Random, bound: usize) -> usize {
+    random.below(bound as u64) as usize
 }
 
 /// All frames of a conversation that a client may have, the greeting first.
@@ -58,23 +48,23 @@ fn conversation(victim: &Victim) -> Vec<Vec<u8>> {
 /// Does something wrong, mostly to the parts that say what the others mean.
 fn spoil(random: &mut Random, parts: &mut Vec<Vec<u8>>) {
     // The greeting is spoilt now and then only, or hardly anything would come behind it.
-    let first = if random.below(8) == 0 { 0 } else { 2 };
-    let index = first + random.below(parts.len() - first);
-    let other = first + random.below(parts.len() - first);
+    let first = if below(random, 8) == 0 { 0 } else { 2 };
+    let index = first + below(random, parts.len() - first);
+    let other = first + below(random, parts.len() - first);
     let part = &mut parts[index];
-    let place = match random.below(3) {
-        0 => random.below(part.len().max(1)),
-        _ => random.below(part.len().clamp(1, 32)),
+    let place = match below(random, 3) {
+        0 => below(random, part.len().max(1)),
+        _ => below(random, part.len().clamp(1, 32)),
     };
-    match random.below(9) {
+    match below(random, 9) {
         0..=2 => {
             if let Some(byte) = part.get_mut(place) {
-                *byte ^= 1 << random.below(8);
+                *byte ^= 1 << below(random, 8);
             }
         }
         3 => {
             if let Some(byte) = part.get_mut(place) {
-                *byte = [0, 1, 0x7f, 0x80, 0xff][random.below(5)];
+                *byte = [0, 1, 0x7f, 0x80, 0xff][below(random, 5)];
             }
         }
         4 => part.truncate(place),
@@ -102,7 +92,7 @@ fn conversations_spoilt_at_random_harm_nobody_else() {
         let mut count = 0;
         while Instant::now() < until {
             let mut parts = right.clone();
-            for _ in 0..=random.below(3) {
+            for _ in 0..=below(random, 3) {
                 spoil(&mut random, &mut parts);
             }
             let mut raw = Raw::connect(victim.endpoint());

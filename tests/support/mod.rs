@@ -8,6 +8,7 @@
 pub(crate) mod frame;
 pub(crate) mod holdings;
 pub(crate) mod quota;
+pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod role;
 pub(crate) mod scratch;

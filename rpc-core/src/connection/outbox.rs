@@ -1,12 +1,15 @@
 //! The writing side of a connection, shared by all who send on it.
 //!
 //! There is no mailbox task: whoever sends writes, from its own thread or task. Whoever finds the writer
-//! taken leaves its frame, and the one who has it takes that along in the next write. A full peer hands
+//! taken leaves its frame, and the one who has it takes that along in the next write; only where a write is quick,
+//! it is done under the lock. A full peer hands
 //! the writer to the sender as [`Blocked`]; it is then that one's duty to wait for room and to go on.
 //! Large messages among small ones wait for the peer to read, without anybody's waiting for that: whoever
 //! reads its answer to a ping goes on ([`Outbox::answered`]).
 
-use std::io::{self, IoSlice};
+mod writer;
+
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -15,6 +18,8 @@ use crate::limits::Limits;
 use crate::protocol::hello::Hello;
 use crate::protocol::outgoing::{Bulk, Outgoing};
 use crate::transport::WriteHalf;
+
+pub(crate) use writer::Writer;
 
 /// A frame ready to be sent.
 pub(crate) enum Message<'a> {
@@ -26,12 +31,6 @@ pub(crate) enum Message<'a> {
     Cancel(u64),
     /// A message in fragments.
     Bulk(Bulk),
-}
-
-/// The writing half and what it is in the middle of. Only one thread or task has it at a time.
-pub(crate) struct Writer {
-    pub(crate) half: Box<dyn WriteHalf>,
-    outgoing: Outgoing,
 }
 
 /// There is more to write, and it is the holder's duty: let others run, or wait for room on
@@ -415,59 +414,4 @@ enum Written {
     All,
     /// The rest is the holder's to write, after what has become of it so far.
     Part(Box<Writer>, io::Result<()>),
-}
-
-impl Outgoing {
-    fn accept(&mut self, message: Message<'_>) {
-        match message {
-            Message::Small(frames) => self.push(frames),
-            Message::Urgent(frame) => self.push_urgent(frame),
-            Message::Cancel(id) => self.push_cancel(id),
-            Message::Bulk(bulk) => self.push_bulk(bulk),
-        }
-    }
-}
-
-impl Writer {
-    /// Takes over what waits, but only when the small frames before are out: so what waits shows how far behind
-    /// the peer is, and yet goes ahead of what is left of large messages.
-    #[inline]
-    fn take_over(&mut self, waiting: &mut Outgoing) {
-        if self.outgoing.queued() == 0 {
-            self.outgoing.append(waiting);
-        }
-    }
-
-    /// Writes a frame from where it is; what does not go is queued.
-    #[inline]
-    fn write_directly(&mut self, frame: &[u8]) -> io::Result<()> {
-        if !self.outgoing.is_at_rest() {
-            self.outgoing.push(frame);
-            return Ok(());
-        }
-        match self.half.try_write(&[IoSlice::new(frame)]) {
-            Ok(count) => {
-                self.outgoing.note_written(frame, count);
-                Ok(())
-            }
-            Err(error) => {
-                self.outgoing.push(frame);
-                Err(error)
-            }
-        }
-    }
-
-    /// Writes once; gives how many bytes.
-    fn write_once(&mut self) -> io::Result<usize> {
-        let half = &mut self.half;
-        let Some(written) = self.outgoing.slices(|slices| half.try_write(slices)) else {
-            return Ok(0);
-        };
-        let count = written?;
-        if count == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        self.outgoing.advance(count);
-        Ok(count)
-    }
 }
