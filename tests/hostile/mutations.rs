@@ -92,7 +92,7 @@ fn conversations_spoilt_at_random_harm_nobody_else() {
         let mut count = 0;
         while Instant::now() < until {
             let mut parts = right.clone();
-            for _ in 0..=below(random, 3) {
+            for _ in 0..=below(&mut random, 3) {
                 spoil(&mut random, &mut parts);
             }
             let mut raw = Raw::connect(victim.endpoint());
