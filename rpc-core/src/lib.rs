@@ -16,10 +16,11 @@
 //! ```
 //!
 //! A module uses only what stands before it:
-//! `error, limits -> wire -> protocol -> transport -> connection -> wait -> service -> client, server`.
+//! `error, limits, cancel -> wire -> protocol -> transport -> connection -> wait -> service -> client, server`.
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod cancel;
 mod client;
 mod connection;
 mod context;
@@ -34,6 +35,7 @@ pub mod transport;
 mod wait;
 pub mod wire;
 
+pub use cancel::{CancelCause, CancelToken, Cancelled};
 pub use client::{BlockingClient, CallOptions, Client, ConnectOptions};
 pub use context::Context;
 pub use error::{CallError, ErrorKind, Outcome, RpcError};

@@ -1,0 +1,89 @@
+use std::os::fd::AsFd;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::*;
+
+fn is_readable(descriptor: BorrowedFd<'_>) -> bool {
+    poll(&mut [PollFd::new(descriptor, PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() == 1
+}
+
+#[test]
+fn the_first_cause_stays() {
+    let token = CancelToken::new();
+    assert_eq!(token.cause(), None);
+    token.cancel_because(CancelCause::Deadline);
+    token.cancel();
+    assert_eq!(token.clone().cause(), Some(CancelCause::Deadline));
+}
+
+#[test]
+fn a_descriptor_tells_before_and_after() {
+    let token = CancelToken::new();
+    let descriptor = token.as_fd().unwrap();
+    assert!(!is_readable(descriptor));
+    token.cancel();
+    assert!(is_readable(descriptor) && is_readable(token.as_fd().unwrap()));
+    let late = CancelToken::new();
+    late.cancel();
+    assert!(is_readable(late.as_fd().unwrap()));
+}
+
+#[test]
+fn waiting_ends_when_it_is_cancelled_and_leaves_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let token = CancelToken::new();
+        for _ in 0..10 {
+            let patience = Duration::from_millis(1);
+            assert!(tokio::time::timeout(patience, token.cancelled()).await.is_err());
+        }
+        assert!(token.0.waiting().wakers.is_empty());
+        let (clone, (sender, receiver)) = (token.clone(), mpsc::channel());
+        let canceller = thread::spawn(move || {
+            receiver.recv().unwrap();
+            clone.cancel();
+        });
+        sender.send(()).unwrap();
+        token.cancelled().await;
+        canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn a_system_call_ends_whenever_it_is_cancelled() {
+    // Many times, so that the signal falls between the look and the call, too.
+    let (ours, _theirs) = nix::unistd::pipe().unwrap();
+    for round in 0..500 {
+        let token = CancelToken::new();
+        let canceller = thread::spawn({
+            let token = token.clone();
+            move || {
+                let since = Instant::now();
+                while since.elapsed() < Duration::from_micros(round % 50) {}
+                token.cancel();
+            }
+        });
+        let mut byte = [0];
+        let read = token.interruptible(|| nix::unistd::read(ours.as_fd(), &mut byte));
+        assert_eq!(read, Err(Errno::EINTR));
+        assert!(token.0.waiting().sections.is_empty());
+        canceller.join().unwrap();
+    }
+}
+
+#[test]
+fn what_was_not_cancelled_is_not_interrupted() {
+    let (token, other) = (CancelToken::new(), CancelToken::new());
+    other.cancel();
+    let (ours, _theirs) = nix::unistd::pipe().unwrap();
+    let polled = token.interruptible(|| {
+        let mut places = [PollFd::new(ours.as_fd(), PollFlags::POLLIN)];
+        poll(&mut places, PollTimeout::from(20_u8))
+    });
+    assert_eq!(polled, Ok(0));
+}
