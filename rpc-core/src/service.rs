@@ -1,12 +1,14 @@
 //! What a generated server stands on: requests with their arguments, replies, and the three ways in
 //! which a method is handled.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cancel::{CancelCause, CancelToken};
 use crate::context::Context;
 use crate::protocol::descriptor::ServiceDescriptor;
 use crate::protocol::failure::{Failure, METHOD_ERROR, OK, Status};
@@ -29,19 +31,38 @@ pub struct Request<'a> {
     pub(crate) payload: Bytes<'a>,
     pub(crate) context: Context,
     pub(crate) limits: DecodeLimits,
+    /// Whether the handler ends when the call is cancelled.
+    pub(crate) cancellable: bool,
     /// Set where a handler runs to its end in the thread that has read its call.
-    pub(crate) block_on: Option<BlockOn>,
+    pub(crate) runner: Option<&'a dyn Runner>,
 }
 
-/// Runs a handler to its end; `None` if the time, which is the other argument, runs out before.
-pub(crate) type BlockOn =
-    fn(Pin<&mut (dyn Future<Output = Reply> + Send)>, Option<Instant>) -> Option<Reply>;
+/// Runs a handler to its end in the thread that has read its call.
+pub(crate) trait Runner: fmt::Debug {
+    /// Why there is no reply, if the call is cancelled before the handler has ended.
+    fn run(
+        &self,
+        handler: Pin<&mut (dyn Future<Output = Reply> + Send)>,
+        terms: &Terms,
+    ) -> Result<Reply, CancelCause>;
+}
 
-/// Arguments in the receive buffer, or put together from fragments.
+/// On what terms a handler runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) deadline: Option<Instant>,
+    /// Told of a cancellation, if the handler may ask.
+    pub(crate) token: Option<CancelToken>,
+    /// Whether a cancellation ends it.
+    pub(crate) cancellable: bool,
+}
+
+/// Arguments in the receive buffer, put together from fragments, or copied out of the buffer.
 #[derive(Debug)]
 pub(crate) enum Bytes<'a> {
     Borrowed(&'a [u8]),
     Owned(Box<Received>),
+    Kept(Received),
 }
 
 impl Request<'_> {
@@ -54,6 +75,7 @@ impl Request<'_> {
         match &self.payload {
             Bytes::Borrowed(bytes) => payload::decode(bytes, &self.limits),
             Bytes::Owned(received) => received.decode(&self.limits),
+            Bytes::Kept(received) => received.decode(&self.limits),
         }
         .map_err(Fault::bad_arguments)
     }
@@ -63,8 +85,14 @@ impl Request<'_> {
         &self.context
     }
 
+    fn terms(&self) -> Terms {
+        let Context { deadline, token, .. } = &self.context;
+        Terms { deadline: *deadline, token: token.clone(), cancellable: self.cancellable }
+    }
+
     fn into_owned(self) -> OwnedRequest {
         let payload = match self.payload {
+            Bytes::Kept(received) => received,
             Bytes::Owned(received) => *received,
             Bytes::Borrowed(bytes) => Received::copy_of(bytes),
         };
@@ -114,8 +142,8 @@ pub(crate) type BlockingHandler = Box<dyn FnOnce() -> Reply + Send>;
 pub(crate) enum Kind {
     /// It is done.
     Done(Reply),
-    /// Its time ran out before it was.
-    Expired,
+    /// The call was cancelled before it was.
+    Cancelled(CancelCause),
     /// It may have to wait; polled once where it stands.
     Future(HandlerFuture),
     /// It may block; for a thread that may.
@@ -141,12 +169,14 @@ impl Handling {
     where
         F: Future<Output = Result<Reply, Fault>> + Send + 'static,
     {
-        let (block_on, deadline) = (request.block_on, request.context.deadline);
+        let runner = request.runner.map(|runner| (runner, request.terms()));
         let request = request.into_owned();
         let future = async move { Reply::from_result(handler(request).await) };
         // The handler's future is made where it stays: moving it costs more than to box it.
-        Self(match block_on {
-            Some(block_on) => block_on(pin!(future), deadline).map_or(Kind::Expired, Kind::Done),
+        Self(match runner {
+            Some((runner, terms)) => {
+                runner.run(pin!(future), &terms).map_or_else(Kind::Cancelled, Kind::Done)
+            }
             None => Kind::Future(Box::pin(future)),
         })
     }
@@ -169,11 +199,11 @@ impl Handling {
     }
 }
 
-impl std::fmt::Debug for Handling {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Handling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Kind::Done(_) => "Handling::Done",
-            Kind::Expired => "Handling::Expired",
+            Kind::Cancelled(_) => "Handling::Cancelled",
             Kind::Future(_) => "Handling::Future",
             Kind::Blocking(_) => "Handling::Blocking",
         })

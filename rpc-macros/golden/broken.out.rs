@@ -5,7 +5,7 @@
     "a service trait cannot have constants: write it outside, or make it a method without arguments"
 }
 ::core::compile_error! {
-    "unknown key: the keys are `inline`, `oneway`, `idempotent` and `deadline = \"5s\"`"
+    "unknown key: the keys are `inline`, `oneway`, `idempotent`, `no_cancel` and `deadline = \"5s\"`"
 }
 ::core::compile_error! {
     "an argument cannot be a pattern: give it a name, and take it apart in the implementation"

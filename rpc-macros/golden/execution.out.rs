@@ -59,14 +59,17 @@ const _: () = {
                         ::ipcall::__rt::MethodDescriptor::new("future")
                             .argument::<u32>("n")
                             .returns::<u32>()
-                            .fails::<Failure>(),
+                            .fails::<Failure>()
+                            .context(),
                     );
                 __ipcall_service
                     .method(
                         1,
                         ::ipcall::__rt::MethodDescriptor::new("blocking")
                             .returns::<u32>()
+                            .context()
                             .idempotent()
+                            .no_cancel()
                             .deadline(1500000000),
                     );
                 __ipcall_service
@@ -74,7 +77,8 @@ const _: () = {
                         2,
                         ::ipcall::__rt::MethodDescriptor::new("inline")
                             .argument::<u32>("n")
-                            .returns::<u32>(),
+                            .returns::<u32>()
+                            .inline(),
                     );
                 __ipcall_service
                     .method(

@@ -61,6 +61,8 @@ use crate::errors::Errors;
 /// - `#[ipc(inline)] fn`: where its request was read, for what takes less time than a hand-over.
 /// - `#[ipc(oneway)]`: there is no reply, and so no result; the client does not wait.
 /// - `#[ipc(idempotent)]`: a call may be repeated without harm.
+/// - `#[ipc(no_cancel)]`: once begun it runs to its end, whatever becomes of its caller and of its deadline; it
+///   may ask its `Context` and end by itself.
 /// - `#[ipc(deadline = "5s")]`: the deadline of a call that has no other. Units are `ns`, `us`, `ms`,
 ///   `s` and `m`; fractions are allowed.
 ///

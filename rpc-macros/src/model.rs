@@ -39,6 +39,8 @@ pub(crate) struct Method {
     pub(crate) arguments: Vec<Argument>,
     pub(crate) outcome: Outcome,
     pub(crate) idempotent: bool,
+    /// A cancellation does not end it.
+    pub(crate) no_cancel: bool,
     /// `#[ipc(deadline = "..")]`, in nanoseconds, never zero.
     pub(crate) deadline: Option<u64>,
 }

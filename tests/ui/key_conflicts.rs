@@ -12,6 +12,10 @@ pub trait Conflicts {
     async fn oneway_with_deadline(&self);
     #[ipc(oneway, idempotent)]
     async fn oneway_idempotent(&self);
+    #[ipc(oneway, no_cancel)]
+    async fn oneway_no_cancel(&self);
+    #[ipc(inline, no_cancel)]
+    fn inline_no_cancel(&self);
     #[ipc(oneway, inline)]
     fn right(&self) -> ();
 }

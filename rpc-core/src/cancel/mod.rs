@@ -238,5 +238,6 @@ impl Drop for Noticed<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #[path = "tests.rs"]
 mod tests;

@@ -64,7 +64,10 @@ pub struct MethodDescriptor {
     value: Option<String>,
     error: Option<String>,
     oneway: bool,
+    inline: bool,
+    context: bool,
     idempotent: bool,
+    no_cancel: bool,
     deadline: Option<Duration>,
 }
 
@@ -77,7 +80,10 @@ impl MethodDescriptor {
             value: None,
             error: None,
             oneway: false,
+            inline: false,
+            context: false,
             idempotent: false,
+            no_cancel: false,
             deadline: None,
         }
     }
@@ -112,6 +118,27 @@ impl MethodDescriptor {
         self
     }
 
+    /// The same, run where its request was read.
+    #[must_use]
+    pub fn inline(mut self) -> Self {
+        self.inline = true;
+        self
+    }
+
+    /// The same, asking about its call: only then can it notice that it is cancelled.
+    #[must_use]
+    pub fn context(mut self) -> Self {
+        self.context = true;
+        self
+    }
+
+    /// The same, running to its end whatever becomes of its call.
+    #[must_use]
+    pub fn no_cancel(mut self) -> Self {
+        self.no_cancel = true;
+        self
+    }
+
     /// The same, marked as safe to repeat.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
@@ -134,6 +161,21 @@ impl MethodDescriptor {
     /// Whether calls of it get no reply.
     pub fn is_oneway(&self) -> bool {
         self.oneway
+    }
+
+    /// Whether it runs where its request was read.
+    pub fn is_inline(&self) -> bool {
+        self.inline
+    }
+
+    /// Whether its handler is given the call's context.
+    pub fn takes_context(&self) -> bool {
+        self.context
+    }
+
+    /// Whether its handler is ended when its call is cancelled.
+    pub fn is_cancellable(&self) -> bool {
+        !self.no_cancel
     }
 
     /// Whether it may be repeated without harm.

@@ -1,23 +1,26 @@
 //! One connection as the server sees it, whoever waits: what a call means, and what is answered.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::cancel::{CancelCause, CancelToken};
 use crate::connection::outbox::{Blocked, Message, Outbox};
 use crate::connection::source::{ended, unheard};
 use crate::context::Context;
 use crate::error::RpcError;
 use crate::limits::Limits;
-use crate::protocol::failure::{Failure, Status};
+use crate::protocol::failure::{Failure, OK, Status};
 use crate::protocol::incoming::{IncomingCall, Payload};
 use crate::protocol::outgoing::Bulk;
 use crate::protocol::requests::Rejection;
 use crate::server::registry::Registry;
-use crate::service::{BlockOn, Bytes, Handling, Kind, Reply, Request};
+use crate::service::{Bytes, Handling, Kind, Reply, Request, Runner, Terms};
 use crate::transport::Peer;
 use crate::wire::frame::{self, FRAGMENT, HEADER, Header};
+use crate::wire::payload::Received;
 use crate::wire::{payload, scratch};
 
 /// What the calls of one connection have in common.
@@ -28,14 +31,63 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// The largest reply that the client takes, in bytes.
     pub(crate) message_limit: usize,
-    /// How handlers run to their ends where calls are read, if they do.
-    pub(crate) block_on: Option<BlockOn>,
+}
+
+/// A call that has come and is to be started.
+pub(crate) struct Arrival<'a> {
+    pub(crate) id: u64,
+    pub(crate) method: u16,
+    pub(crate) oneway: bool,
+    remaining: Option<u64>,
+    /// When it came, if it had to wait and its time is limited.
+    came: Option<Instant>,
+    metadata: Cow<'a, [u8]>,
+    payload: Bytes<'a>,
+}
+
+impl<'a> Arrival<'a> {
+    /// One whose arguments stay where they were received.
+    #[inline]
+    pub(crate) fn borrowed(call: IncomingCall<'a>) -> Self {
+        let payload = match call.payload {
+            Payload::Borrowed(bytes) => Bytes::Borrowed(bytes),
+            Payload::Owned(received) => Bytes::Owned(received),
+        };
+        let IncomingCall { id, method, oneway, remaining, metadata, .. } = call;
+        Self { id, method, oneway, remaining, came: None, metadata, payload }
+    }
+
+    /// One that is independent of where it was received.
+    #[inline]
+    pub(crate) fn kept(call: IncomingCall<'_>) -> Arrival<'static> {
+        let payload = match call.payload {
+            Payload::Borrowed(bytes) => Bytes::Kept(Received::copy_of(bytes)),
+            Payload::Owned(received) => Bytes::Owned(received),
+        };
+        let metadata = Cow::Owned(call.metadata.into_owned());
+        let IncomingCall { id, method, oneway, remaining, .. } = call;
+        Arrival { id, method, oneway, remaining, came: None, metadata, payload }
+    }
+
+    /// The same, which waits from now on.
+    pub(crate) fn waiting(self) -> Self {
+        Self { came: self.remaining.map(|_| Instant::now()), ..self }
+    }
+
+    /// Bytes of its arguments.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.payload {
+            Bytes::Borrowed(bytes) => bytes.len(),
+            Bytes::Owned(received) => received.len(),
+            Bytes::Kept(received) => received.len(),
+        }
+    }
 }
 
 /// A call that was started.
 pub(crate) struct Started {
     pub(crate) kind: Kind,
-    pub(crate) deadline: Option<Instant>,
+    pub(crate) terms: Terms,
     /// The time that it had when it came.
     pub(crate) budget: Duration,
 }
@@ -43,20 +95,36 @@ pub(crate) struct Started {
 impl Session {
     /// Finds the method of a call and starts it.
     #[inline]
-    pub(crate) fn start(&self, call: IncomingCall<'_>) -> Started {
+    pub(crate) fn start(&self, call: Arrival<'_>, runner: Option<&dyn Runner>) -> Started {
         let budget = Duration::from_nanos(call.remaining.unwrap_or(0));
-        let deadline = call.remaining.and_then(|_| Instant::now().checked_add(budget));
-        let kind = self.handle(call, deadline).unwrap_or_else(Kind::Done);
-        Started { kind, deadline, budget }
+        let since = || call.came.unwrap_or_else(Instant::now);
+        let deadline = call.remaining.and_then(|_| since().checked_add(budget));
+        let mut terms = Terms { deadline, token: None, cancellable: true };
+        let kind = self.handle(call, &mut terms, runner).unwrap_or_else(Kind::Done);
+        Started { kind, terms, budget }
+    }
+
+    /// Whether a call of this method ends before anything else is done.
+    #[inline]
+    pub(crate) fn is_inline(&self, method: u16) -> bool {
+        self.registry.method(method).is_none_or(|method| method.descriptor.is_inline())
     }
 
     #[inline]
-    fn handle(&self, call: IncomingCall<'_>, deadline: Option<Instant>) -> Result<Kind, Reply> {
+    fn handle(
+        &self,
+        call: Arrival<'_>,
+        terms: &mut Terms,
+        runner: Option<&dyn Runner>,
+    ) -> Result<Kind, Reply> {
         let Some(method) = self.registry.method(call.method) else {
             return Ok(Handling::unknown(call.method).0);
         };
-        if call.remaining == Some(0) {
-            return Err(expired(Duration::ZERO, 0));
+        let is_late = call.came.is_some()
+            && terms.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if call.remaining == Some(0) || is_late {
+            let budget = Duration::from_nanos(call.remaining.unwrap_or(0));
+            return Err(expired(budget, 0));
         }
         let mut metadata = Vec::new();
         if !call.metadata.is_empty() {
@@ -65,18 +133,22 @@ impl Session {
                 Reply::failure(Status::BadArguments, &Failure::not_executed(text))
             })?;
         }
+        terms.cancellable = method.descriptor.is_cancellable();
+        terms.token = method.descriptor.takes_context().then(CancelToken::new);
         let context = Context {
             method: method.descriptor.name(),
             peer: Arc::clone(&self.peer),
-            deadline,
+            deadline: terms.deadline,
             metadata,
+            token: terms.token.clone(),
         };
-        let payload = match call.payload {
-            Payload::Borrowed(bytes) => Bytes::Borrowed(bytes),
-            Payload::Owned(received) => Bytes::Owned(received),
+        let request = Request {
+            payload: call.payload,
+            context,
+            limits: self.limits.decode,
+            cancellable: terms.cancellable,
+            runner,
         };
-        let request =
-            Request { payload, context, limits: self.limits.decode, block_on: self.block_on };
         guarded(|| method.service.call(method.index, request)).map(|handling| handling.0)
     }
 
@@ -175,6 +247,23 @@ fn panicked(panic: &(dyn Any + Send)) -> Reply {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("(its message is not text)");
     Reply::failure(Status::Panicked, &Failure::not_executed(message).executed(1))
+}
+
+/// The reply to a call whose handler has ended: one that has failed after the call was cancelled has failed
+/// because of that.
+pub(crate) fn settled(reply: Reply, terms: &Terms, budget: Duration) -> Reply {
+    match terms.token.as_ref().and_then(CancelToken::cause) {
+        Some(cause) if reply.status != OK => ended_by(cause, budget),
+        _ => reply,
+    }
+}
+
+/// The reply to a call whose handler a cancellation has ended.
+pub(crate) fn ended_by(cause: CancelCause, budget: Duration) -> Reply {
+    match cause {
+        CancelCause::Deadline => expired(budget, 1),
+        _ => cancelled(1),
+    }
 }
 
 /// The reply to a call whose time is up. `executed` as in [`Failure`].

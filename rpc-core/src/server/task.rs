@@ -169,7 +169,6 @@ async fn connect(
         limits: limits.clone(),
         outbox,
         message_limit: usize::try_from(theirs.message_limit).unwrap_or(usize::MAX),
-        block_on: None,
     };
     shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
     // So that it looks whether it is time to stop.

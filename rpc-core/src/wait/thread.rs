@@ -123,18 +123,29 @@ pub(crate) fn accept<'a>(
     listeners: impl Iterator<Item = BorrowedFd<'a>>,
     stop: BorrowedFd<'a>,
 ) -> io::Result<Option<Vec<usize>>> {
-    let polled = std::iter::once(stop).chain(listeners);
-    let mut polled: Vec<_> = polled.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-    match ppoll(&mut polled, None, None) {
+    let ready = any(std::iter::once(stop).chain(listeners), None)?;
+    if ready.first() == Some(&0) {
+        return Ok(None);
+    }
+    Ok(Some(ready.into_iter().map(|index| index - 1).collect()))
+}
+
+/// Waits until one of them can be read from, and gives which ones can, in order; none when the time is over, or
+/// a signal has come.
+///
+/// # Errors
+/// `poll(2)`'s.
+pub(crate) fn any<'a>(
+    descriptors: impl Iterator<Item = BorrowedFd<'a>>,
+    timeout: Option<Duration>,
+) -> io::Result<Vec<usize>> {
+    let mut polled: Vec<_> = descriptors.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    match ppoll(&mut polled, timeout.map(TimeSpec::from_duration), None) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno.into()),
     }
     let is_ready = |place: &PollFd<'_>| place.revents().is_some_and(|events| !events.is_empty());
-    if is_ready(&polled[0]) {
-        return Ok(None);
-    }
-    let listeners = polled[1..].iter().enumerate();
-    Ok(Some(listeners.filter(|(_, place)| is_ready(place)).map(|(index, _)| index).collect()))
+    Ok((0..polled.len()).filter(|index| is_ready(&polled[*index])).collect())
 }
 
 /// What is worth trying after a wait.

@@ -8,7 +8,7 @@ use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 
 use super::{index, local, outcome, shape};
-use crate::model::{Method, Outcome, Service};
+use crate::model::{Execution, Method, Outcome, Service};
 
 pub(super) fn function(service: &Service, rt: &TokenStream) -> TokenStream {
     let function = local("descriptor");
@@ -50,10 +50,16 @@ fn built(method: &Method, rt: &TokenStream) -> TokenStream {
             quote!(.returns::<#value>().fails::<#error>())
         }
     };
+    let context = method.context.then(|| quote!(.context()));
+    let inline = matches!(method.execution, Execution::Inline).then(|| quote!(.inline()));
+    let no_cancel = method.no_cancel.then(|| quote!(.no_cancel()));
     let idempotent = method.idempotent.then(|| quote!(.idempotent()));
     let deadline = method.deadline.map(|nanos| {
         let nanos = Literal::u64_unsuffixed(nanos);
         quote!(.deadline(#nanos))
     });
-    quote!(#rt::MethodDescriptor::new(#name) #(#arguments)* #outcome #idempotent #deadline)
+    quote! {
+        #rt::MethodDescriptor::new(#name)
+            #(#arguments)* #outcome #inline #context #idempotent #no_cancel #deadline
+    }
 }

@@ -54,6 +54,7 @@ pub(crate) fn parse(
         arguments,
         outcome: outcome?,
         idempotent: options.idempotent.is_some(),
+        no_cancel: options.no_cancel.is_some(),
         deadline: options.deadline.map(|(_, nanos)| nanos),
     };
     (errors.count() == before).then_some(method)
@@ -153,6 +154,13 @@ fn execution(signature: &Signature, options: &MethodOptions, errors: &mut Errors
 }
 
 fn combinations(options: &MethodOptions, errors: &mut Errors) {
+    if let (Some(no_cancel), Some(_)) = (options.no_cancel, options.inline) {
+        errors.at_span(
+            no_cancel,
+            "an `inline` method has ended before it could be cancelled: remove `no_cancel`, or \
+             `inline`",
+        );
+    }
     if options.oneway.is_none() {
         return;
     }
@@ -160,6 +168,12 @@ fn combinations(options: &MethodOptions, errors: &mut Errors) {
         errors.at_span(
             deadline,
             "a `oneway` method has no reply to wait for: remove `deadline`, or `oneway`",
+        );
+    }
+    if let Some(no_cancel) = options.no_cancel {
+        errors.at_span(
+            no_cancel,
+            "a `oneway` method is never cancelled: remove `no_cancel`, or `oneway`",
         );
     }
     if let Some(idempotent) = options.idempotent {

@@ -11,7 +11,8 @@ use super::{duration, forward};
 use crate::errors::Errors;
 
 const SERVICE_KEYS: &str = "the keys are `crate = \"path\"` and `name = \"..\"`";
-const METHOD_KEYS: &str = "the keys are `inline`, `oneway`, `idempotent` and `deadline = \"5s\"`";
+const METHOD_KEYS: &str =
+    "the keys are `inline`, `oneway`, `idempotent`, `no_cancel` and `deadline = \"5s\"`";
 
 /// `#[ipc_service(crate = "..", name = "..")]`.
 #[derive(Default)]
@@ -47,6 +48,7 @@ pub(crate) struct MethodOptions {
     pub(crate) inline: Option<Span>,
     pub(crate) oneway: Option<Span>,
     pub(crate) idempotent: Option<Span>,
+    pub(crate) no_cancel: Option<Span>,
     /// Nanoseconds.
     pub(crate) deadline: Option<(Span, u64)>,
 }
@@ -89,6 +91,8 @@ impl MethodOptions {
             self.oneway = flag(entry, errors).or(self.oneway);
         } else if path.is_ident("idempotent") {
             self.idempotent = flag(entry, errors).or(self.idempotent);
+        } else if path.is_ident("no_cancel") {
+            self.no_cancel = flag(entry, errors).or(self.no_cancel);
         } else if path.is_ident("deadline") {
             let text = string(entry, "deadline = \"5s\"", errors);
             let nanos = text.and_then(|text| match duration::parse(&text.value()) {

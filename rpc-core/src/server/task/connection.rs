@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+mod running;
+
+use self::running::{Running, Stop};
 use super::{Alive, finish_writing};
+use crate::cancel::CancelCause;
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
 use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
@@ -19,9 +22,9 @@ use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::failure::Status;
 use crate::protocol::incoming::{Event, IncomingCall};
 use crate::protocol::requests::{Rejection, Requests};
-use crate::server::session::{Session, Started, cancelled, expired, guarded, rejected};
+use crate::server::session::{Arrival, Session, Started, cancelled, ended_by, guarded, rejected};
 use crate::server::{BATCH, LINGER, Shared};
-use crate::service::{BlockingHandler, HandlerFuture, Kind, Reply};
+use crate::service::{HandlerFuture, Kind, Reply};
 use crate::wait::task::{Nudge, Nudged, TaskSource};
 use crate::wire::frame::{self, ANSWER, FRAGMENT, Header};
 
@@ -52,7 +55,7 @@ pub(super) struct Connection {
 struct Inner {
     shared: Arc<Shared>,
     session: Session,
-    requests: Mutex<Requests<Option<AbortHandle>>>,
+    requests: Mutex<Requests<Stop>>,
     nudge: Arc<Nudge>,
     runtime: Handle,
     _alive: Alive,
@@ -241,7 +244,9 @@ impl Connection {
 /// The calls of a client that is gone are cancelled.
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.inner.requests().handles().flatten().for_each(AbortHandle::abort);
+        let closing = self.inner.shared.is_draining();
+        let cause = if closing { CancelCause::Closing } else { CancelCause::PeerGone };
+        self.inner.requests().handles().for_each(|handler| handler.stop(cause));
     }
 }
 
@@ -285,14 +290,13 @@ fn handle_call(
         return Ok(true);
     }
     inner.shared.stats.calls.fetch_add(1, Ordering::Relaxed);
-    let Started { kind, deadline, budget } = session.start(call);
-    let deadline = deadline.map(Instant::from_std);
+    let Started { kind, terms, budget } = session.start(Arrival::borrowed(call), None);
     let running = || Running { inner: Arc::clone(inner), id, oneway, bytes, ended: false };
     let reply = match kind {
         Kind::Done(reply) => reply,
-        Kind::Expired => expired(budget, 1),
+        Kind::Cancelled(cause) => ended_by(cause, budget),
         Kind::Blocking(handler) => {
-            running().start_blocking(handler);
+            running().start_blocking(handler, terms, budget);
             return Ok(!inner.requests().is_full());
         }
         Kind::Future(mut future) => {
@@ -305,7 +309,7 @@ fn handle_call(
             match polled {
                 Poll::Ready(reply) => reply,
                 Poll::Pending => {
-                    running().start_future(future, deadline, budget);
+                    running().start_future(future, terms, budget);
                     return Ok(!inner.requests().is_full());
                 }
             }
@@ -323,14 +327,14 @@ fn poll_guarded(future: &mut HandlerFuture, cx: &mut Context<'_>) -> Poll<Reply>
 }
 
 impl Inner {
-    fn requests(&self) -> MutexGuard<'_, Requests<Option<AbortHandle>>> {
+    fn requests(&self) -> MutexGuard<'_, Requests<Stop>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cancel(&self, id: u64) {
         let handle = self.requests().handle(id).cloned();
-        if let Some(Some(handle)) = handle {
-            handle.abort();
+        if let Some(handler) = handle {
+            handler.stop(CancelCause::Caller);
         }
     }
 
@@ -355,84 +359,6 @@ impl Inner {
                 finish_writing(&inner.session.outbox, Some(blocked)).await;
                 inner.nudge.nudge();
             });
-        }
-    }
-}
-
-/// A call whose handler has not ended. Dropped before its end, it is answered as cancelled.
-struct Running {
-    inner: Arc<Inner>,
-    id: u64,
-    oneway: bool,
-    /// Of its arguments.
-    bytes: usize,
-    ended: bool,
-}
-
-impl Running {
-    fn start_future(
-        self,
-        mut future: HandlerFuture,
-        deadline: Option<Instant>,
-        budget: std::time::Duration,
-    ) {
-        let inner = Arc::clone(&self.inner);
-        let (id, oneway, bytes) = (self.id, self.oneway, self.bytes);
-        // Entered before it can end: its end needs the table, too.
-        let mut requests = inner.requests();
-        let task = tokio::spawn(async move {
-            let handler = std::future::poll_fn(|cx| poll_guarded(&mut future, cx));
-            let reply = match deadline {
-                None => handler.await,
-                Some(at) => tokio::time::timeout_at(at, handler)
-                    .await
-                    .unwrap_or_else(|_| expired(budget, 1)),
-            };
-            // The handler ends, with all that it holds, before its call does.
-            drop(future);
-            self.end(reply);
-        });
-        requests.start(id, oneway, bytes, Some(task.abort_handle()));
-    }
-
-    fn start_blocking(self, handler: BlockingHandler) {
-        let inner = Arc::clone(&self.inner);
-        inner.requests().start(self.id, self.oneway, self.bytes, None);
-        tokio::task::spawn_blocking(move || {
-            let reply = guarded(handler).unwrap_or_else(|reply| reply);
-            self.end(reply);
-        });
-    }
-
-    /// The handler has ended.
-    fn end(mut self, reply: Reply) {
-        self.finish(reply);
-    }
-
-    fn finish(&mut self, reply: Reply) {
-        self.ended = true;
-        let inner = &self.inner;
-        inner.note(&reply);
-        let was_full = {
-            let mut requests = inner.requests();
-            let was_full = requests.is_full();
-            requests.finish(self.id, self.oneway, self.bytes);
-            was_full
-        };
-        if !self.oneway {
-            let blocked = inner.session.send(self.id, reply);
-            inner.go_on(blocked);
-        }
-        if was_full || inner.shared.is_draining() {
-            inner.nudge.nudge();
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.finish(cancelled(1));
         }
     }
 }

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::greet::finish_writing;
 use super::handling::handle_call;
+use super::watch::{Kept, Watched};
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
 use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
 use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::incoming::Event;
-use crate::server::session::{Session, cancelled};
+use crate::server::session::{Arrival, Session, cancelled};
 use crate::server::{BATCH, LINGER, Shared};
 use crate::wait::thread::{Ready, ThreadSource, wait};
 use crate::wire::frame::{self, ANSWER, Header};
@@ -35,7 +36,11 @@ pub(super) enum Turn {
 pub(super) struct Connection {
     shared: Arc<Shared>,
     session: Session,
-    source: ThreadSource,
+    /// `None` only while a handler runs.
+    source: Option<Box<ThreadSource>>,
+    watched: Arc<Watched>,
+    /// Whether something may have come while a handler was running.
+    behind: bool,
     /// Replies to what was read last, to go in one write.
     batch: Vec<u8>,
     blocked: Option<Blocked>,
@@ -56,11 +61,14 @@ const DRY: u32 = 64;
 
 impl Connection {
     /// One whose handshake is done.
-    pub(super) fn new(shared: Arc<Shared>, session: Session, source: ThreadSource) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, session: Session, source: Box<ThreadSource>) -> Self {
+        let watched = Watched::new(&session.limits);
         Self {
             shared,
             session,
-            source,
+            source: Some(source),
+            watched,
+            behind: false,
             batch: Vec::new(),
             blocked: None,
             unhandled: true,
@@ -87,7 +95,10 @@ impl Connection {
     pub(super) fn poll(&mut self) -> Result<Turn, End> {
         self.dry += 1;
         let rests = !self.unhandled && !self.unread && !self.ended && self.blocked.is_none();
-        if self.dry < DRY && rests && self.source.source.half.is_dry() {
+        if self.dry < DRY
+            && rests
+            && self.source.as_mut().is_some_and(|source| source.source.half.is_dry())
+        {
             return Ok(Turn::Idle);
         }
         self.dry = 0;
@@ -122,7 +133,7 @@ impl Connection {
             Ready { read: true, ..Ready::default() }
         } else {
             let progress = self.session.limits.progress;
-            let reading = if crowded { None } else { Some(&mut self.source) };
+            let reading = if crowded { None } else { self.source.as_deref_mut() };
             let patience = reading.as_ref().and_then(|source| source.patience(progress));
             if patience.is_some_and(|patience| patience.is_zero()) {
                 return Err((Reason::Stalled, stalled(progress)));
@@ -157,7 +168,7 @@ impl Connection {
 
     /// How it ends when all has come that will.
     fn end(&self) -> Result<(), End> {
-        let midway = self.source.source.incoming.is_midway();
+        let midway = self.source.as_ref().is_some_and(|source| source.source.incoming.is_midway());
         let how =
             if midway { Err(cut_off()) } else { self.session.closed_by_client(self.farewell) };
         how.map_err(|error| (Reason::Done, error))
@@ -176,7 +187,7 @@ impl Connection {
     /// Reads once what has come, and answers it. `false` if nothing has.
     #[inline]
     fn read(&mut self) -> Result<bool, End> {
-        let filled = self.source.fill().map_err(lost)?;
+        let filled = self.source()?.fill().map_err(lost)?;
         self.unread = filled == Filled::More;
         if filled == Filled::Nothing {
             return Ok(false);
@@ -197,7 +208,7 @@ impl Connection {
             blocked
         };
         self.unhandled = !handled?;
-        self.source.note_progress();
+        self.source()?.note_progress();
         if blocked.is_some() {
             self.blocked = blocked;
         }
@@ -207,31 +218,35 @@ impl Connection {
     /// Handles what has come; `false` if that was stopped because too much waits to be written.
     fn handle_all(&mut self) -> Result<bool, End> {
         loop {
-            let event = match self.source.source.next_event() {
+            if self.batch.len() > BATCH || self.session.outbox.is_crowded() {
+                return Ok(false);
+            }
+            if self.behind {
+                match self.watched.next_kept() {
+                    Some(kept) => self.handle_kept(kept)?,
+                    None => self.behind = false,
+                }
+                continue;
+            }
+            let Some(source) = &mut self.source else { return Err(missing()) };
+            let event = match source.source.next_event() {
                 Ok(Some(event)) => event,
                 Ok(None) => return Ok(true),
                 Err(violation) => return Err((Reason::Violation, violated(&violation))),
             };
             match event {
+                Event::Call(call) if self.session.is_inline(call.method) => {
+                    let call = Arrival::borrowed(call);
+                    let (shared, batch) = (&self.shared, &mut self.batch);
+                    handle_call(shared, &self.session, &self.watched, &mut None, call, batch);
+                }
                 Event::Call(call) => {
-                    handle_call(&self.shared, &self.session, call, &mut self.batch);
-                    if self.batch.len() > BATCH || self.session.outbox.is_crowded() {
-                        return Ok(false);
-                    }
+                    let call = Arrival::kept(call);
+                    self.handle_call(call);
                 }
                 Event::Frame { header, .. } => match header.kind {
-                    frame::Kind::Ping if header.flags & ANSWER == 0 => {
-                        let answer = Header { flags: ANSWER, length: 0, ..header };
-                        self.session.outbox.queue(Message::Urgent(&answer.to_bytes()));
-                        if self.session.outbox.is_crowded() {
-                            return Ok(false);
-                        }
-                    }
-                    frame::Kind::Ping => {
-                        let blocked = self.session.outbox.answered(header.id);
-                        self.blocked = blocked.or_else(|| self.blocked.take());
-                    }
-                    // What could be cancelled has ended by the time that this is read.
+                    frame::Kind::Ping => self.handle_ping(header),
+                    // What could be cancelled has ended by the time that this is read here.
                     frame::Kind::Cancel => {}
                     frame::Kind::Goodbye => self.farewell = true,
                     kind => return Err(broken(format!("a {kind:?} frame to a server"))),
@@ -248,22 +263,65 @@ impl Connection {
         }
     }
 
+    #[inline]
+    fn handle_call(&mut self, call: Arrival<'_>) {
+        let (source, batch) = (&mut self.source, &mut self.batch);
+        self.behind |= handle_call(&self.shared, &self.session, &self.watched, source, call, batch);
+    }
+
+    fn handle_ping(&mut self, header: Header) {
+        if header.flags & ANSWER == 0 {
+            let answer = Header { flags: ANSWER, length: 0, ..header };
+            self.session.outbox.queue(Message::Urgent(&answer.to_bytes()));
+        } else {
+            let blocked = self.session.outbox.answered(header.id);
+            self.blocked = blocked.or_else(|| self.blocked.take());
+        }
+    }
+
+    /// Deals with what came while a handler was running.
+    fn handle_kept(&mut self, kept: Kept) -> Result<(), End> {
+        match kept {
+            Kept::Call(call) => self.handle_call(call),
+            Kept::Withdrawn { oneway: true, .. } => {}
+            Kept::Withdrawn { id, .. } => self.session.batch(id, cancelled(0), &mut self.batch),
+            Kept::Ping(header) => self.handle_ping(header),
+            Kept::Goodbye => self.farewell = true,
+            Kept::End => self.ended = true,
+            Kept::Failed(end) => return Err(end),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn source(&mut self) -> Result<&mut ThreadSource, End> {
+        self.source.as_deref_mut().ok_or_else(missing)
+    }
+
     /// Tells the client why, as far as it listens.
     pub(super) fn say_goodbye(&mut self, reason: Reason, text: &str) {
         let outbox = &self.session.outbox;
         let until = Instant::now() + LINGER;
         let blocked = self.blocked.take().or_else(|| outbox.close(&goodbye(reason, text)));
         finish_writing(outbox, blocked, until);
-        self.source.discard(until);
+        if let Some(source) = &mut self.source {
+            source.discard(until);
+        }
     }
 }
 
-fn lost(error: io::Error) -> End {
+/// What was lent to a handler has not come back, which [`handle_call`] rules out.
+#[cold]
+fn missing() -> End {
+    lost(io::Error::other("the reading side is lost"))
+}
+
+pub(super) fn lost(error: io::Error) -> End {
     let error = ended(error);
     (Reason::of(&error), error)
 }
 
-fn broken(reason: String) -> End {
+pub(super) fn broken(reason: String) -> End {
     let error = RpcError::new(ErrorKind::ProtocolViolation { reason }, Outcome::MaybeExecuted);
     (Reason::Violation, error)
 }

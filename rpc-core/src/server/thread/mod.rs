@@ -5,6 +5,7 @@ mod busy;
 mod connection;
 mod greet;
 mod handling;
+mod watch;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,7 +17,6 @@ use std::thread;
 use self::busy::Busy;
 use self::connection::{Connection, End};
 use self::greet::greet;
-use self::handling::block_on;
 use crate::connection::greeting::Reason;
 use crate::connection::outbox::Outbox;
 use crate::connection::source::Source;
@@ -167,7 +167,7 @@ impl Seat {
         let Transport { reader, writer, .. } = transport;
         let settings = &self.at.settings;
         let limits = &settings.limits;
-        let mut source = ThreadSource::new(Source::new(reader, limits), settings.spin);
+        let mut source = Box::new(ThreadSource::new(Source::new(reader, limits), settings.spin));
         let mut outbox = Outbox::new(writer);
         let theirs = greet(&mut source, &outbox, &self.at, &self.admitted, stop)?;
         let Some(theirs) = theirs else { return Ok(None) };
@@ -178,7 +178,6 @@ impl Seat {
             limits: limits.clone(),
             outbox,
             message_limit: usize::try_from(theirs.message_limit).unwrap_or(usize::MAX),
-            block_on: Some(block_on),
         };
         self.shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
         Ok(Some(Connection::new(Arc::clone(&self.shared), session, source)))

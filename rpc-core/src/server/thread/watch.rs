@@ -1,0 +1,394 @@
+//! Reading for connections whose threads are busy with a handler: a cancellation, the end of the client or that of the
+//! call's time are told to the handler, and what else comes is kept.
+//!
+//! One thread does that for all connections of the process. A handler that ends soon is never looked at: at every
+//! [`TICK`] the watch begins to read for those that were running at the last one already. It is there as long as there
+//! are connections whose handlers last, and some time beyond.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::connection::{End, broken, lost};
+use crate::cancel::{CancelCause, CancelToken};
+use crate::connection::greeting::Reason;
+use crate::connection::source::{Filled, violated};
+use crate::limits::Limits;
+use crate::protocol::incoming::Event;
+use crate::server::session::Arrival;
+use crate::wait::thread::{ThreadSource, any};
+use crate::wire::frame::{self, Header};
+
+/// How long a handler may take without being watched.
+const TICK: Duration = Duration::from_millis(5);
+
+/// How long the thread stays without anything to watch.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a connection's thread lends while its handler runs.
+pub(super) struct Lent {
+    pub(super) source: Box<ThreadSource>,
+    /// The call, if it can be cancelled.
+    pub(super) id: Option<u64>,
+    /// What tells its handler.
+    pub(super) token: CancelToken,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// Something that came while a handler was running, and is to be dealt with afterwards.
+pub(super) enum Kept {
+    Call(Arrival<'static>),
+    /// A call that was cancelled before it was started, and the bytes that it counts for until then.
+    Withdrawn {
+        id: u64,
+        oneway: bool,
+        bytes: usize,
+    },
+    /// A ping, or the answer to one.
+    Ping(Header),
+    Goodbye,
+    /// All has come that will.
+    End,
+    Failed(End),
+}
+
+/// A connection, as the watch sees it.
+pub(super) struct Watched {
+    state: Mutex<State>,
+    /// Things, and bytes of them, that are kept at most.
+    most: usize,
+    most_bytes: usize,
+}
+
+struct State {
+    lent: Option<Lent>,
+    /// Handlers that have run.
+    rounds: u64,
+    /// Whether the watch knows of this connection.
+    known: bool,
+    /// Whether the watch sleeps until something happens with what is lent, also that it is taken back.
+    settled: bool,
+    kept: VecDeque<Kept>,
+    kept_bytes: usize,
+    over: bool,
+}
+
+impl Watched {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        let state = State {
+            lent: None,
+            rounds: 0,
+            known: false,
+            settled: false,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            over: false,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            most: limits.calls_in_flight as usize,
+            most_bytes: limits.held_bytes,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has what is lent looked after.
+    pub(super) fn lend(self: &Arc<Self>, lent: Lent) {
+        let mut state = self.state();
+        state.rounds += 1;
+        state.lent = Some(lent);
+        if !state.known {
+            state.known = true;
+            drop(state);
+            Watch::add(Arc::clone(self));
+        }
+    }
+
+    /// The handler has ended.
+    pub(super) fn take_back(&self) -> Option<Box<ThreadSource>> {
+        let (lent, settled) = {
+            let mut state = self.state();
+            (state.lent.take(), std::mem::take(&mut state.settled))
+        };
+        if settled {
+            // It has a descriptor of the connection, too, which must not outlive that.
+            Watch::get().ring();
+        }
+        lent.map(|lent| lent.source)
+    }
+
+    /// What came first of what is kept.
+    pub(super) fn next_kept(&self) -> Option<Kept> {
+        let mut state = self.state();
+        let kept = state.kept.pop_front();
+        state.kept_bytes -= match &kept {
+            Some(Kept::Call(call)) => call.bytes(),
+            Some(Kept::Withdrawn { bytes, .. }) => *bytes,
+            _ => 0,
+        };
+        kept
+    }
+}
+
+impl State {
+    fn is_full(&self, watched: &Watched) -> bool {
+        self.kept.len() >= watched.most || self.kept_bytes >= watched.most_bytes
+    }
+
+    /// Reads what there is for one whose handler runs. Whether there may be more to come, for which to sleep.
+    fn read(&mut self, watched: &Watched) -> bool {
+        loop {
+            if self.over || self.is_full(watched) {
+                return false;
+            }
+            let Some(Lent { source, id, token, .. }) = &mut self.lent else { return false };
+            let source = &mut source.source;
+            match source.next_event() {
+                Ok(Some(event)) => match keep(event, *id, token, &mut self.kept) {
+                    Ok(bytes) => self.kept_bytes += bytes,
+                    Err(end) => self.fail(end),
+                },
+                Ok(None) => match source.fill() {
+                    Ok(Filled::Nothing) if source.half.arm() => return true,
+                    Ok(Filled::End) => {
+                        self.kept.push_back(Kept::End);
+                        self.end();
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.fail(lost(error)),
+                },
+                Err(violation) => self.fail((Reason::Violation, violated(&violation))),
+            }
+        }
+    }
+
+    fn fail(&mut self, end: End) {
+        self.kept.push_back(Kept::Failed(end));
+        self.end();
+    }
+
+    /// Nobody waits for the answer any more.
+    fn end(&mut self) {
+        self.over = true;
+        if let Some(Lent { id: Some(_), token, .. }) = &self.lent {
+            token.cancel_because(CancelCause::PeerGone);
+        }
+    }
+}
+
+/// Deals with an event while the call `running` is handled, or keeps it; gives the bytes of what is kept.
+fn keep(
+    event: Event<'_>,
+    running: Option<u64>,
+    token: &CancelToken,
+    kept: &mut VecDeque<Kept>,
+) -> Result<usize, End> {
+    let mut bytes = 0;
+    kept.push_back(match event {
+        Event::Call(call) => {
+            let call = Arrival::kept(call).waiting();
+            bytes = call.bytes();
+            Kept::Call(call)
+        }
+        Event::Frame { header, .. } => match header.kind {
+            frame::Kind::Cancel => {
+                if running == Some(header.id) {
+                    token.cancel_because(CancelCause::Caller);
+                } else {
+                    withdraw(header.id, kept);
+                }
+                return Ok(0);
+            }
+            frame::Kind::Ping => Kept::Ping(header),
+            frame::Kind::Goodbye => Kept::Goodbye,
+            kind => return Err(broken(format!("a {kind:?} frame to a server"))),
+        },
+        Event::Withdrawn { id, oneway } => Kept::Withdrawn { id, oneway, bytes: 0 },
+        Event::Reply { id, .. } => {
+            return Err(broken(format!("a reply to {id}, which nobody called")));
+        }
+        Event::Preface => return Ok(0),
+    });
+    Ok(bytes)
+}
+
+/// A call that waits is not to be started.
+fn withdraw(id: u64, kept: &mut VecDeque<Kept>) {
+    let is_it =
+        |other: &&mut Kept| matches!(other, Kept::Call(call) if call.id == id && !call.oneway);
+    if let Some(place) = kept.iter_mut().find(is_it)
+        && let Kept::Call(call) = place
+    {
+        let bytes = call.bytes();
+        *place = Kept::Withdrawn { id, oneway: false, bytes };
+    }
+}
+
+/// What the watching thread and the others share.
+struct Watch {
+    /// Those that it does not know yet.
+    new: Mutex<New>,
+    bell: OnceLock<EventFd>,
+}
+
+struct New {
+    watched: Vec<Arc<Watched>>,
+    /// Whether the thread is there.
+    runs: bool,
+}
+
+impl Watch {
+    fn get() -> &'static Self {
+        static WATCH: Watch = Watch {
+            new: Mutex::new(New { watched: Vec::new(), runs: false }),
+            bell: OnceLock::new(),
+        };
+        &WATCH
+    }
+
+    fn add(watched: Arc<Watched>) {
+        let watch = Self::get();
+        let mut new = watch.new.lock().unwrap_or_else(PoisonError::into_inner);
+        new.watched.push(watched);
+        if new.runs {
+            drop(new);
+            watch.ring();
+            return;
+        }
+        let name = "ipcall-watch".to_owned();
+        // Without a thread a handler is told when it asks for its deadline, and of nothing else; the next one tries again.
+        new.runs = thread::Builder::new().name(name).spawn(|| watch.run()).is_ok();
+        if !new.runs {
+            for watched in new.watched.drain(..) {
+                watched.state().known = false;
+            }
+        }
+    }
+
+    fn ring(&self) {
+        if let Some(bell) = self.bell.get() {
+            // Were it full, it would be ringing.
+            let _ = bell.write(1);
+        }
+    }
+
+    /// The thread.
+    fn run(&self) {
+        if self.bell.get().is_none() {
+            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+            if let Ok(bell) = EventFd::from_flags(flags) {
+                let _ = self.bell.set(bell);
+            }
+        }
+        let mut places: Vec<Place> = Vec::new();
+        let mut next_tick = Instant::now();
+        loop {
+            {
+                let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+                places.extend(new.watched.drain(..).map(Place::new));
+            }
+            let now = Instant::now();
+            let tick = now >= next_tick;
+            if tick {
+                next_tick = now + TICK;
+            }
+            places.retain_mut(|place| place.look(now, tick));
+            let patience = if places.is_empty() {
+                Some(LINGER)
+            } else if places.iter().any(|place| !place.settled) {
+                Some(next_tick.saturating_duration_since(now))
+            } else {
+                let deadline = places.iter().filter_map(|place| place.deadline).min();
+                deadline.map(|deadline| deadline.saturating_duration_since(now))
+            };
+            let slept = self.sleep(&places, patience);
+            if places.is_empty() && slept {
+                let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+                if new.watched.is_empty() {
+                    new.runs = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do. Whether nothing has come in all that time.
+    fn sleep(&self, places: &[Place], patience: Option<Duration>) -> bool {
+        let Some(bell) = self.bell.get() else {
+            thread::sleep(patience.unwrap_or(TICK).min(TICK));
+            return true;
+        };
+        let sources = places.iter().filter_map(|place| place.descriptor.as_ref());
+        let descriptors = std::iter::once(bell.as_fd()).chain(sources.map(AsFd::as_fd));
+        let ready = any(descriptors, patience).unwrap_or_default();
+        if ready.first() == Some(&0) {
+            let _ = bell.read();
+        }
+        ready.is_empty()
+    }
+}
+
+/// A connection that the watch knows.
+struct Place {
+    watched: Arc<Watched>,
+    /// What the connection reads from, while the watch reads for it.
+    descriptor: Option<OwnedFd>,
+    /// The handlers that had run at the last tick.
+    rounds: u64,
+    /// Whether there is nothing to do before something happens, or the time of the call is over.
+    settled: bool,
+    deadline: Option<Instant>,
+}
+
+impl Place {
+    fn new(watched: Arc<Watched>) -> Self {
+        Self { watched, descriptor: None, rounds: 0, settled: false, deadline: None }
+    }
+
+    /// Does what there is to do; `false` if this is to be forgotten, because no handler has run for a while.
+    fn look(&mut self, now: Instant, tick: bool) -> bool {
+        let state = &mut *self.watched.state();
+        let lasts = state.rounds == self.rounds;
+        if tick {
+            self.rounds = state.rounds;
+        }
+        if !lasts || state.lent.is_none() {
+            (self.descriptor, self.settled, self.deadline) = (None, false, None);
+        }
+        let Some(lent) = &state.lent else {
+            let idle = tick && lasts;
+            state.known &= !idle;
+            return !idle;
+        };
+        let is_late = lent.deadline.is_some_and(|deadline| deadline <= now);
+        if is_late {
+            lent.token.cancel_because(CancelCause::Deadline);
+        }
+        self.deadline = lent.deadline.filter(|_| !is_late);
+        if lasts && (tick || self.settled) {
+            let goes_on = state.read(&self.watched);
+            self.descriptor = match &state.lent {
+                Some(lent) if goes_on => {
+                    self.descriptor.take().or_else(|| clone(&lent.source).ok())
+                }
+                _ => None,
+            };
+            // Without a descriptor it is read at each tick.
+            self.settled = self.descriptor.is_some() || !goes_on;
+            state.settled = self.settled;
+        }
+        true
+    }
+}
+
+fn clone(source: &ThreadSource) -> io::Result<OwnedFd> {
+    source.source.half.as_fd().try_clone_to_owned()
+}
