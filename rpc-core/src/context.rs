@@ -77,6 +77,10 @@ impl Context {
             return Err(Cancelled { cause });
         }
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            // Timers are late. What the handler fails with from here on is no answer, so it has to be known.
+            if let Some(token) = &self.token {
+                token.cancel_because(CancelCause::Deadline);
+            }
             return Err(Cancelled { cause: CancelCause::Deadline });
         }
         Ok(())

@@ -22,6 +22,24 @@ fn the_first_cause_stays() {
 }
 
 #[test]
+fn whoever_is_told_that_the_time_has_run_out_has_cancelled_the_call() {
+    let token = CancelToken::new();
+    let context = |deadline| crate::Context {
+        method: "test",
+        peer: Arc::default(),
+        deadline: Some(deadline),
+        metadata: Vec::new(),
+        token: Some(token.clone()),
+    };
+    let now = Instant::now();
+    assert_eq!(context(now + Duration::from_secs(3600)).check(), Ok(()));
+    assert_eq!(token.cause(), None);
+    let cause = CancelCause::Deadline;
+    assert_eq!(context(now).check(), Err(Cancelled { cause }));
+    assert_eq!(token.cause(), Some(cause));
+}
+
+#[test]
 fn a_descriptor_tells_before_and_after() {
     let token = CancelToken::new();
     let descriptor = token.as_fd().unwrap();

@@ -70,7 +70,8 @@ impl Running {
             let handler = std::future::poll_fn(|cx| poll_guarded(&mut future, cx));
             let reply = match terms.deadline {
                 Some(at) if cancellable => {
-                    timeout_at(at.into(), handler).await.unwrap_or_else(|_| {
+                    let ended = timeout_at(at.into(), handler).await;
+                    ended.map(|reply| settled(reply, &terms, budget)).unwrap_or_else(|_| {
                         if let Some(token) = &terms.token {
                             token.cancel_because(CancelCause::Deadline);
                         }
