@@ -3,6 +3,7 @@
 //! A plain program without a runtime: it calls the server through the blocking client. Files are read
 //! and sent in parts, so their size does not matter.
 
+mod pair;
 mod wordcount;
 
 use std::borrow::Cow;
@@ -13,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use ipcall::{CallError, Endpoint, ErrorKind};
+use ipcall::{CallError, Endpoint};
 use serde::Serialize;
 
-use wordcount::location;
+use pair::location::WORDCOUNT;
 use wordcount::parts::{Part, Parts};
 use wordcount::sum::Sum;
 use wordcount::{Frequency, Totals, WordCountBlockingClient};
@@ -36,7 +37,7 @@ The environment wins over the configuration: IPCALL_WORDCOUNT_ENDPOINT=tcp:127.0
 #[command(after_help = AFTER_HELP)]
 struct Arguments {
     /// The configuration, of which [service.wordcount] says where the server is
-    #[arg(long, value_name = "F", default_value = location::DEFAULT)]
+    #[arg(long, value_name = "F", default_value = WORDCOUNT.default)]
     config: PathBuf,
     /// Prints one JSON object
     #[arg(long)]
@@ -48,7 +49,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let endpoint = match location::endpoint(&arguments.config) {
+    let endpoint = match WORDCOUNT.endpoint(Some(&arguments.config), None) {
         Ok(endpoint) => endpoint,
         Err(error) => {
             complain(error);
@@ -59,10 +60,10 @@ fn main() -> ExitCode {
         Ok(counted) => counted,
         Err(error) => {
             complain(&error);
-            if is_absent(&error) && !endpoint.scheme().starts_server {
-                let config = arguments.config.display();
-                let start = "cargo run --example wordcount_server -- --config";
-                eprintln!("start the server first: {start} {config}");
+            let config = Some(&*arguments.config);
+            let hint = error.rpc().and_then(|error| WORDCOUNT.hint(error, &endpoint, config, None));
+            if let Some(hint) = hint {
+                eprintln!("{hint}");
             }
             return ExitCode::FAILURE;
         }
@@ -82,10 +83,6 @@ fn main() -> ExitCode {
 
 fn complain(error: impl Display) {
     eprintln!("wordcount_client: {error}");
-}
-
-fn is_absent(error: &CallError) -> bool {
-    error.rpc().is_some_and(|error| matches!(error.kind(), ErrorKind::ServerAbsent { .. }))
 }
 
 /// Why a file was not counted.

@@ -7,7 +7,6 @@
 #![allow(dead_code, reason = "each example uses the part of it that it needs")]
 
 pub(crate) mod counting;
-pub(crate) mod location;
 pub(crate) mod parts;
 pub(crate) mod sum;
 
