@@ -11,6 +11,7 @@ mod processes;
 mod sandbox;
 #[path = "../conformance/scratch.rs"]
 mod scratch;
+mod search;
 mod tour;
 #[path = "../../examples/wordcount/mod.rs"]
 mod wordcount;

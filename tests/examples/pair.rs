@@ -8,7 +8,7 @@ use ipcall::{Config, schemes};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::processes::{Process, Written, example, run, run_with_input};
+use crate::processes::{Process, Written, example, listening, run, run_with_input};
 use crate::scratch::Scratch;
 
 const VARIABLE: &str = "IPCALL_WORDCOUNT_ENDPOINT";
@@ -42,17 +42,6 @@ fn unix(scratch: &Scratch) -> String {
 fn tcp() -> String {
     let scheme = schemes().iter().find(|scheme| scheme.name == "tcp").unwrap();
     scheme.fresh(Path::new("/nowhere"), "pair").unwrap().uri().to_owned()
-}
-
-/// Starts the server, and waits until clients can connect.
-fn listening(command: &mut Command, endpoint: &str) -> Process {
-    let mut process = Process::start(command);
-    let line = process.line();
-    if line.is_empty() {
-        panic!("the server ended: {}", process.finish().stderr);
-    }
-    assert_eq!(line, format!("listening at {endpoint}\n"));
-    process
 }
 
 fn stop(server: Process) {
@@ -271,20 +260,23 @@ fn wrong_configurations_and_arguments_have_status_2() {
 }
 
 #[test]
-fn the_default_configuration_is_right() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/wordcount.toml");
-    let text = fs::read_to_string(path).unwrap();
-    // The alternatives, too: without the comments, and without the prose between them.
-    let setting = |line: &&str| line.starts_with("# ") && line.contains(" = ");
-    let alternatives = text.lines().filter(setting).map(|line| line.trim_start_matches("# "));
-    let mut count = 0;
-    for alternative in alternatives {
-        let (key, _) = alternative.split_once(' ').unwrap();
-        let kept = text.lines().filter(|line| !line.starts_with(key));
-        let text: String = kept.chain([alternative]).map(|line| format!("{line}\n")).collect();
-        Config::parse(&text, "wordcount.toml").unwrap().endpoint("wordcount").unwrap();
-        count += 1;
+fn the_default_configurations_are_right() {
+    for service in ["wordcount", "search"] {
+        let file = format!("examples/{service}.toml");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);
+        let text = fs::read_to_string(path).unwrap();
+        // The alternatives, too: without the comments, and without the prose between them.
+        let setting = |line: &&str| line.starts_with("# ") && line.contains(" = ");
+        let alternatives = text.lines().filter(setting).map(|line| line.trim_start_matches("# "));
+        let mut count = 0;
+        for alternative in alternatives {
+            let (key, _) = alternative.split_once(' ').unwrap();
+            let kept = text.lines().filter(|line| !line.starts_with(key));
+            let text: String = kept.chain([alternative]).map(|line| format!("{line}\n")).collect();
+            Config::parse(&text, &file).unwrap().endpoint(service).unwrap();
+            count += 1;
+        }
+        assert!(count >= 4);
+        Config::parse(&text, &file).unwrap().endpoint(service).unwrap();
     }
-    assert!(count >= 4);
-    Config::parse(&text, "wordcount.toml").unwrap().endpoint("wordcount").unwrap();
 }

@@ -22,7 +22,8 @@ pub(crate) fn example(name: &str) -> Command {
     let path = test.parent().unwrap().with_file_name("examples").join(name);
     assert!(path.exists(), "{} is not there: run `cargo build --examples`", path.display());
     let mut command = Command::new(path);
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("IPCALL_WORDCOUNT_ENDPOINT");
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env_remove("IPCALL_WORDCOUNT_ENDPOINT").env_remove("IPCALL_SEARCH_ENDPOINT");
     command
 }
 
@@ -31,7 +32,7 @@ pub(crate) struct Process {
     child: Arc<Mutex<Child>>,
     pid: Pid,
     stdout: BufReader<ChildStdout>,
-    stderr: Option<ChildStderr>,
+    stderr: Option<BufReader<ChildStderr>>,
     /// Dropping it calls the watchdog off.
     _alive: Sender<()>,
 }
@@ -53,7 +54,8 @@ impl Process {
     fn start_with_input(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_raw(child.id().try_into().unwrap());
-        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take());
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let stderr = child.stderr.take().map(BufReader::new);
         let child = Arc::new(Mutex::new(child));
         let (alive, over) = mpsc::channel();
         let watched = Arc::clone(&child);
@@ -64,13 +66,21 @@ impl Process {
                 let _ = watched.lock().unwrap().kill();
             }
         });
-        Self { child, pid, stdout: BufReader::new(stdout), stderr, _alive: alive }
+        Self { child, pid, stdout, stderr, _alive: alive }
     }
 
     /// The next line of its standard output; empty if there is none.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// The next line of its standard error; empty if there is none. What its own processes say there is
+    /// among them.
+    pub(crate) fn error_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stderr.as_mut().unwrap().read_line(&mut line).unwrap();
         line
     }
 
@@ -111,6 +121,17 @@ impl Finished {
         assert_eq!(status.code(), Some(code), "{status}\nstdout: {stdout}\nstderr: {stderr}");
         self
     }
+}
+
+/// Starts a server, and waits until clients can connect.
+pub(crate) fn listening(command: &mut Command, endpoint: &str) -> Process {
+    let mut process = Process::start(command);
+    let line = process.line();
+    if line.is_empty() {
+        panic!("the server ended: {}", process.finish().stderr);
+    }
+    assert_eq!(line, format!("listening at {endpoint}\n"));
+    process
 }
 
 /// Runs a command to its end.
