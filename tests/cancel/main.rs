@@ -1,0 +1,19 @@
+//! What ends a call, and what of that its handler sees, over every transport and each kind of server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod labour;
+mod matrix;
+mod reading_ahead;
+mod unharmed;
+
+/// Not a test of its own: what another test has started this executable for.
+#[test]
+fn play() {
+    support::role::play(|role, about, _control| match role {
+        "caller" => matrix::call(about),
+        other => panic!("nobody has written the role {other}"),
+    });
+}

@@ -1,0 +1,121 @@
+//! Each way to end a call, against each way in which a handler can be busy.
+
+use std::time::{Duration, Instant};
+
+use ipcall::{CancelCause, Endpoint, ErrorKind, Outcome};
+
+use crate::labour::{LabourClient, State, Work, work};
+use crate::support::role::Process;
+use crate::support::serving::run;
+use crate::support::subject::between_processes;
+use crate::support::waiting::{until, until_async};
+use crate::support::{Serving, Waits, assert_kind, over_every_scheme, rpc_error};
+
+/// How late handlers have ended; for the report, as no time decides here.
+#[derive(Default)]
+struct Late(Vec<Duration>);
+
+impl Late {
+    fn note(&mut self, since: Instant, at: Instant) {
+        self.0.push(at.saturating_duration_since(since));
+    }
+
+    fn report(mut self, what: &str) {
+        self.0.sort();
+        let (median, last) = (self.0[self.0.len() / 2], self.0[self.0.len() - 1]);
+        println!("    {what}: {} handlers ended, median {median:?}, last {last:?}", self.0.len());
+    }
+}
+
+/// Runs `end` once for each kind of server and handler; it starts a call, ends it, and says since when the handler
+/// was to end and what for.
+fn for_each_handler(
+    what: &str,
+    end: impl AsyncFn(&LabourClient, &State, Work) -> (Instant, &'static [CancelCause]),
+) {
+    over_every_scheme(|subject| {
+        for waits in Waits::ALL {
+            let (state, endpoint) = (State::new(), subject.endpoint());
+            let _serving = Serving::start(waits, state.server(), &endpoint);
+            let mut late = Late::default();
+            run(async {
+                let client = LabourClient::connect(&endpoint).await.unwrap();
+                for (before, kind) in Work::ALL.into_iter().enumerate() {
+                    let (since, causes) = end(&client, &state, kind).await;
+                    until_async(|| state.ended() == before + 1).await;
+                    let ended = state.last_end();
+                    late.note(since, ended.at);
+                    if kind != Work::Wait {
+                        let why = ended.cause.unwrap();
+                        assert!(causes.contains(&why), "{kind:?} {waits:?} {why:?}");
+                    }
+                    // The call has left nothing behind.
+                    until_async(|| client.client().calls_in_flight() == 0).await;
+                    assert_eq!(client.add(1, before as u64).await.unwrap(), 1 + before as u64);
+                }
+            });
+            late.report(&format!("{what}, {waits:?}"));
+        }
+    });
+}
+
+#[test]
+fn a_dropped_call_ends_its_handler() {
+    for_each_handler("dropped", async |client, state, kind| {
+        let before = state.started();
+        tokio::select! {
+            biased;
+            result = work(client, kind) => panic!("{kind:?} has ended: {result:?}"),
+            () = until_async(|| state.started() > before) => {}
+        }
+        (Instant::now(), &[CancelCause::Caller])
+    });
+}
+
+#[test]
+fn a_deadline_ends_its_handler() {
+    for_each_handler("deadline", async |client, _, kind| {
+        let time = Duration::from_millis(30);
+        let deadline = Instant::now() + time;
+        let error = rpc_error(work(&client.with_deadline(time), kind).await);
+        assert_kind!(error, ErrorKind::DeadlineExceeded { .. });
+        assert_eq!(error.outcome(), Outcome::MaybeExecuted);
+        // The client gives up at the same time, and may be heard first.
+        (deadline, &[CancelCause::Deadline, CancelCause::Caller])
+    });
+}
+
+#[test]
+fn the_death_of_the_client_ends_its_handlers() {
+    between_processes(|subject| {
+        for waits in Waits::ALL {
+            let (state, endpoint) = (State::new(), subject.endpoint());
+            let _serving = Serving::start(waits, state.server(), &endpoint);
+            let mut late = Late::default();
+            for (before, kind) in Work::ALL.into_iter().enumerate() {
+                let caller = Process::start("caller", &format!("{before} {}", endpoint.uri()));
+                until(|| state.started() as usize > before);
+                let since = Instant::now();
+                caller.kill();
+                until(|| state.ended() > before);
+                let ended = state.last_end();
+                late.note(since, ended.at);
+                if kind != Work::Wait {
+                    assert_eq!(ended.cause, Some(CancelCause::PeerGone), "{kind:?} {waits:?}");
+                }
+            }
+            late.report(&format!("client killed, {waits:?}"));
+        }
+    });
+}
+
+/// The role of a client that is killed in a call.
+pub(crate) fn call(about: &str) {
+    let (kind, uri) = about.split_once(' ').unwrap();
+    let (kind, endpoint) =
+        (Work::ALL[kind.parse::<usize>().unwrap()], Endpoint::parse(uri).unwrap());
+    run(async {
+        let client = LabourClient::connect(&endpoint).await.unwrap();
+        work(&client, kind).await.unwrap();
+    });
+}
