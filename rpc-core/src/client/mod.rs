@@ -7,8 +7,10 @@ mod connect;
 mod link;
 mod methods;
 mod options;
+mod prepared;
 mod reader;
 pub(crate) mod stub;
+mod tie;
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,6 +81,17 @@ impl Client {
         &self.0.shared
     }
 
+    /// Cancels every call of this connection, of all clones, that is in flight or waits for its turn; those that are
+    /// made later are untouched.
+    ///
+    /// Each ends at once with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), without waiting for the server:
+    /// [`NotExecuted`](crate::Outcome::NotExecuted) if it had not been sent, else
+    /// [`MaybeExecuted`](crate::Outcome::MaybeExecuted), and the server is told. Answers that are there already
+    /// win. May be called from anywhere, also without a runtime.
+    pub fn cancel_all(&self) {
+        self.shared().cancel_all();
+    }
+
     /// What is known of the server's process.
     pub fn peer(&self) -> &Peer {
         &self.shared().link.peer
@@ -107,6 +120,11 @@ impl fmt::Debug for Client {
 }
 
 impl Shared {
+    fn cancel_all(self: &Arc<Self>) {
+        let blocked = self.link.cancel_all();
+        self.go_on(blocked);
+    }
+
     /// Goes on with a blocked write when there is room, in a task of its own.
     #[inline]
     pub(crate) fn go_on(self: &Arc<Self>, blocked: Option<Blocked>) {

@@ -32,7 +32,9 @@ fn every_waiter_learns_of_it_and_the_server_of_every_call() {
     assert_eq!(cancel_all(&mut calls), [polled_before, unpolled], "of the third it knows");
     assert_eq!(bell.take(), 1);
     for id in [polled_before, unpolled] {
-        assert_cancelled(&polled(&mut calls, id).expect("it has ended").unwrap_err());
+        assert_cancelled(
+            &polled(&mut calls, id).expect("it has ended").expect_err("without answer"),
+        );
         assert!(!calls.abandon(id).0, "it is not told twice");
     }
     // Until the server has answered, their handlers may run.
@@ -63,7 +65,7 @@ fn a_waiter_is_not_confused_by_whoever_has_its_slot_now() {
     answer(&mut calls, id, b"late");
     let next = begin(&mut calls);
     answer(&mut calls, next, b"next");
-    assert_cancelled(&polled(&mut calls, id).expect("it has ended").unwrap_err());
+    assert_cancelled(&polled(&mut calls, id).expect("it has ended").expect_err("without answer"));
     assert!(!calls.abandon(id).0);
     assert_eq!(polled(&mut calls, next), Some(Ok(b"next".to_vec())));
     assert_clean(&calls);
@@ -89,7 +91,7 @@ fn whoever_reads_for_itself_gets_the_error_and_not_the_late_answer() {
     let (bell, waker) = Bell::new();
     assert!(calls.wait_in_line(&mut None, &waker, 0).is_none());
     let (result, next) = calls.finish(id, 0, Payload::Borrowed(b"late")).expect("it was open");
-    assert_cancelled(&result.unwrap_err());
+    assert_cancelled(&result.expect_err("without answer"));
     next.into_iter().for_each(Waker::wake);
     assert_eq!((bell.take(), calls.late()), (1, 1));
     assert_clean(&calls);
@@ -144,6 +146,6 @@ fn the_end_of_the_connection_stays_the_cause() {
     let id = begin(&mut calls);
     calls.close(gone(), &mut Vec::new());
     assert!(cancel_all(&mut calls).is_empty(), "there is nobody to tell");
-    let error = polled(&mut calls, id).expect("it has ended").unwrap_err();
+    let error = polled(&mut calls, id).expect("it has ended").expect_err("without answer");
     assert!(matches!(error.kind(), ErrorKind::PeerGone { .. }), "{error:?}");
 }
