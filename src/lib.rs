@@ -42,8 +42,9 @@ pub mod config;
 pub use config::{Config, ConfigError};
 pub use ipcall_core::transport::{Binder, Connector, Peer};
 pub use ipcall_core::{
-    BlockingClient, Bound, CallError, CallOptions, Client, ConnectOptions, Context, ErrorKind,
-    Limits, Outcome, RpcError, Server, Settings, ShutdownHandle, Spin, Stats, transport,
+    BlockingClient, Bound, CallError, CallOptions, CancelCause, CancelToken, Cancelled, Client,
+    ConnectOptions, Context, ErrorKind, Limits, Outcome, RpcError, Server, Settings,
+    ShutdownHandle, Spin, Stats, transport,
 };
 pub use ipcall_macros::ipc_service;
 pub use ipcall_transports::{Endpoint, Launch, Scheme, ServerEnded, await_launched, schemes};
