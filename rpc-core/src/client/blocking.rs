@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use self::turn::Turn;
 use crate::client::ConnectOptions;
+use crate::client::ctrl_c::{CancelAll, Entry};
 use crate::client::link::Link;
 use crate::client::prepared::Prepared;
 use crate::connection::outbox::Blocked;
@@ -36,6 +37,8 @@ struct Shared {
     link: Link<Roles>,
     /// Wakes whoever has the reading side when all calls are cancelled.
     doorbell: Doorbell,
+    /// Where Ctrl-C finds it.
+    entry: Entry,
 }
 
 /// What only one of the waiting threads can have at a time.
@@ -61,7 +64,9 @@ thread_local! {
 
 impl BlockingClient {
     fn start(link: Link<Roles>, doorbell: Doorbell) -> Self {
-        Self(Arc::new(Shared { link, doorbell }))
+        let shared = Arc::new(Shared { link, doorbell, entry: Entry::new() });
+        shared.entry.give_to(&shared);
+        Self(shared)
     }
 
     /// Connects to a server, as the endpoint is configured.
@@ -92,7 +97,7 @@ impl BlockingClient {
     /// [`MaybeExecuted`](crate::Outcome::MaybeExecuted), and the server is told, as far as it reads. Answers that
     /// are there already win. Does not block.
     pub fn cancel_all(&self) {
-        self.0.cancel_all();
+        Arc::clone(&self.0).cancel_all();
     }
 
     /// What is known of the server's process.
@@ -160,14 +165,14 @@ impl BlockingClient {
     }
 }
 
-impl Shared {
-    fn cancel_all(&self) {
+impl CancelAll for Shared {
+    fn cancel_all(self: Arc<Self>) {
         let blocked = self.link.cancel_all();
         let writing = self.link.calls().roles.source_wanted.take();
         writing.into_iter().for_each(Waker::wake);
         self.doorbell.ring();
         if let Some(blocked) = blocked {
-            WAKER.with(|waker| Turn::new(self, waker).leave(blocked));
+            WAKER.with(|waker| Turn::new(&self, waker).leave(blocked));
         }
     }
 }

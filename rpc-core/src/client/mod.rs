@@ -4,6 +4,7 @@
 pub(crate) mod blocking;
 mod call;
 mod connect;
+mod ctrl_c;
 mod link;
 mod methods;
 mod options;
@@ -19,8 +20,10 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 pub use blocking::BlockingClient;
+pub use ctrl_c::{cancel_on_ctrl_c, clear_interrupted, interrupted};
 pub use options::{CallOptions, ConnectOptions};
 
+use crate::client::ctrl_c::{CancelAll, Entry};
 use crate::client::link::Link;
 use crate::connection::outbox::{Blocked, Outbox};
 use crate::error::RpcError;
@@ -47,6 +50,8 @@ pub(crate) struct Shared {
     /// Wakes the reader task for something other than bytes.
     pub(crate) nudge: Nudge,
     runtime: Handle,
+    /// Where Ctrl-C finds it.
+    entry: Entry,
 }
 
 impl Client {
@@ -72,7 +77,9 @@ impl Client {
     }
 
     fn start(link: Link, source: TaskSource) -> Self {
-        let shared = Arc::new(Shared { link, nudge: Nudge::default(), runtime: Handle::current() });
+        let (runtime, entry) = (Handle::current(), Entry::new());
+        let shared = Arc::new(Shared { link, nudge: Nudge::default(), runtime, entry });
+        shared.entry.give_to(&shared);
         let reader = tokio::spawn(reader::Reader::new(Arc::clone(&shared), source)).abort_handle();
         Self(Arc::new(Handles { shared, reader }))
     }
@@ -89,7 +96,7 @@ impl Client {
     /// [`MaybeExecuted`](crate::Outcome::MaybeExecuted), and the server is told. Answers that are there already
     /// win. May be called from anywhere, also without a runtime.
     pub fn cancel_all(&self) {
-        self.shared().cancel_all();
+        Arc::clone(self.shared()).cancel_all();
     }
 
     /// What is known of the server's process.
@@ -119,12 +126,14 @@ impl fmt::Debug for Client {
     }
 }
 
-impl Shared {
-    fn cancel_all(self: &Arc<Self>) {
+impl CancelAll for Shared {
+    fn cancel_all(self: Arc<Self>) {
         let blocked = self.link.cancel_all();
         self.go_on(blocked);
     }
+}
 
+impl Shared {
     /// Goes on with a blocked write when there is room, in a task of its own.
     #[inline]
     pub(crate) fn go_on(self: &Arc<Self>, blocked: Option<Blocked>) {
