@@ -1,13 +1,13 @@
 //! Cancelling a blocking client's calls from other threads, wherever theirs sleep.
 
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ipcall::{BlockingClient, CallError, CancelToken, Endpoint, Outcome, Spin};
 
 use crate::cancelling_tokens::assert_cancelled;
-use crate::support::waiting::until;
+use crate::support::waiting::{Sleeper, until};
 use crate::support::{Serving, Waits, over_every_scheme};
 use crate::workshop::{State, WorkshopBlockingClient, pattern};
 
@@ -113,24 +113,6 @@ fn one_that_waits_for_whoever_reads_is_cancelled_and_that_one_goes_on() {
             reader.join().unwrap().unwrap();
         });
     });
-}
-
-/// A thread of this process, and whether it sleeps.
-#[derive(Default)]
-struct Sleeper(AtomicI32);
-
-impl Sleeper {
-    /// To be called by the thread.
-    fn note(&self) {
-        self.0.store(nix::unistd::gettid().as_raw(), Ordering::SeqCst);
-    }
-
-    fn is_asleep(&self) -> bool {
-        let thread = self.0.load(Ordering::SeqCst);
-        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
-        // The state stands behind the name, which is in parentheses.
-        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
-    }
 }
 
 #[test]
