@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use ipcall::{CallError, Endpoint, ErrorKind};
 use nix::sys::signal::Signal;
@@ -11,11 +12,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::server::Orders;
 use crate::service::{PostBlockingClient, PostClient};
+use crate::stopped::LARGE;
 use crate::support::Waits;
 use crate::support::role::{Control, Process};
 use crate::support::serving::run;
 use crate::support::subject::between_processes;
-use crate::support::waiting::until;
+use crate::support::waiting::{Sleeper, timed, until};
 
 /// The client's process: calls when it is told to, at the endpoint in `about`, and says what has come of it.
 pub(crate) fn call(about: &str, mut control: Control) {
@@ -50,11 +52,27 @@ pub(crate) fn call(about: &str, mut control: Control) {
                     let was = ipcall::clear_interrupted();
                     control.say(&format!("{was}, {}", ipcall::interrupted()));
                 }
+                "large" => {
+                    let sleeper = Sleeper::default();
+                    thread::scope(|scope| {
+                        let call = scope.spawn(|| {
+                            sleeper.note();
+                            blocking.echo(vec![7; LARGE]).map(drop)
+                        });
+                        until(|| sleeper.is_asleep());
+                        control.say("asleep");
+                        control.say(match is_cancelled(&call.join().unwrap()) {
+                            true => "cancelled",
+                            false => "something else",
+                        });
+                    });
+                }
                 "own" => {
                     let own = own.as_ref().unwrap();
                     until(|| own.load(Ordering::SeqCst));
                     control.say("own handler");
                 }
+                "end" => break,
                 other => panic!("nobody has written what `{other}` means"),
             }
         }
@@ -142,6 +160,21 @@ fn whoever_deals_with_it_is_not_ended_by_the_next() {
         }
         client.say("clear");
         assert_eq!(client.hear(), "false, false");
+    });
+}
+
+#[test]
+fn a_process_that_ends_then_does_not_wait_for_a_server_that_does_not_read() {
+    with_client("asks", |server, mut client| {
+        server.stop();
+        client.say("large");
+        assert_eq!(client.hear(), "asleep");
+        client.signal(Signal::SIGINT);
+        assert_eq!(client.hear(), "cancelled");
+        client.say("end");
+        let (status, took) = timed(|| client.wait());
+        assert!(status.success() && took < Duration::from_secs(5), "{status} after {took:?}");
+        server.signal(Signal::SIGCONT);
     });
 }
 

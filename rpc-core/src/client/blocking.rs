@@ -12,11 +12,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::turn::Turn;
 use crate::client::ConnectOptions;
-use crate::client::ctrl_c::{CancelAll, Entry};
+use crate::client::ctrl_c::{CancelAll, Entry, interrupted};
 use crate::client::link::Link;
 use crate::client::prepared::Prepared;
 use crate::connection::outbox::Blocked;
@@ -186,8 +186,10 @@ impl fmt::Debug for BlockingClient {
 impl Drop for Shared {
     fn drop(&mut self) {
         let mut blocked = self.link.calls().roles.blocked.take().or_else(|| self.link.close());
-        // What was called without wanting an answer is still written, as far as the peer reads.
-        let patience = Instant::now() + self.link.settings.limits.progress;
+        // What was called without wanting an answer is still written, as far as the peer reads; but nobody has been
+        // patient who has pressed Ctrl-C.
+        let progress = self.link.settings.limits.progress;
+        let patience = Instant::now() + if interrupted() { Duration::ZERO } else { progress };
         while let Some(mut waiting) = blocked.take() {
             let left = patience.saturating_duration_since(Instant::now());
             if left.is_zero() || wait(None, Some(&mut waiting), None, Some(left)).is_err() {

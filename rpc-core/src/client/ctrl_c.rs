@@ -19,7 +19,8 @@ use signal_hook::{flag, low_level};
 /// The first Ctrl-C cancels every call that is in flight or waits for its turn, of every [`Client`](crate::Client) and
 /// [`BlockingClient`](crate::BlockingClient), as their `cancel_all` does. They return
 /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) at once, and what is said then, and with which status the process
-/// ends, is up to it: [`interrupted`] tells, and 130 is usual.
+/// ends, is up to it: [`interrupted`] tells, and 130 is usual. Dropping a [`BlockingClient`](crate::BlockingClient) then
+/// does not wait for a server that does not read.
 ///
 /// The second Ctrl-C ends the process, as SIGINT does by default, however late it comes: also a program that takes no notice
 /// of the first can be stopped. One that deals with it and goes on, as those that read commands in a loop
