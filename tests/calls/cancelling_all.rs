@@ -2,6 +2,8 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::thread;
 
@@ -139,5 +141,34 @@ fn calls_that_are_made_meanwhile_end_one_way_or_the_other() {
         // Whatever was cancelled has been answered late, and nothing has lost its place.
         until_async(|| client.client().calls_in_flight() == 0).await;
         assert_eq!(client.add(1, 1).await.unwrap(), 2);
+    });
+}
+
+#[test]
+fn the_server_is_told_also_of_calls_that_are_just_being_sent() {
+    against_tokio_servers(8, async |state, endpoint| {
+        let client = WorkshopClient::connect(endpoint).await.unwrap();
+        let (other, done) = (client.client().clone(), Arc::new(AtomicBool::new(false)));
+        let canceller = thread::spawn({
+            let done = Arc::clone(&done);
+            move || {
+                while !done.load(Ordering::SeqCst) {
+                    other.cancel_all();
+                }
+            }
+        });
+        let mut calls = JoinSet::new();
+        for _ in 0..4 {
+            let client = client.clone();
+            calls.spawn(async move {
+                for _ in 0..200 {
+                    assert!(client.never().await.is_err());
+                }
+            });
+        }
+        calls.join_all().await;
+        done.store(true, Ordering::SeqCst);
+        canceller.join().unwrap();
+        until_async(|| state.running() == 0 && client.client().calls_in_flight() == 0).await;
     });
 }

@@ -230,3 +230,26 @@ fn a_large_call_is_cancelled_while_it_is_sent() {
         }
     });
 }
+
+#[test]
+fn the_server_is_told_also_of_calls_that_are_just_being_sent() {
+    against_tokio_servers(8, Spin::UpTo(Duration::ZERO), |state, endpoint| {
+        let client = WorkshopBlockingClient::connect(endpoint).unwrap();
+        let left = AtomicUsize::new(4);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        assert!(client.never().is_err());
+                    }
+                    left.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+            while left.load(Ordering::SeqCst) > 0 {
+                client.client().cancel_all();
+            }
+        });
+        until(|| client.add(1, 1).unwrap() == 2 && client.client().calls_in_flight() == 0);
+        until(|| state.running() == 0);
+    });
+}
