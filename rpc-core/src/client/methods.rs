@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::cancel::CancelToken;
 use crate::client::CallOptions;
 use crate::client::link::Link;
-use crate::client::prepared::{Prepared, Time};
+use crate::client::prepared::{Prepared, Terms};
 use crate::error::{CallError, ErrorKind, Outcome, RpcError};
 use crate::protocol::calls::Answer;
 use crate::protocol::descriptor::{MethodDescriptor, ServiceDescriptor};
@@ -69,13 +69,13 @@ impl Methods {
         };
         let deadline = self.options.deadline.or(method.default_deadline());
         let budget = deadline.or(link.settings.deadline);
-        let time = Time { budget, until: self.options.deadline_at };
+        let token = self.options.token.as_ref();
+        let terms = Terms { budget, until: self.options.deadline_at, token };
         self.options
             .encoded_metadata()
             .and_then(|metadata| {
-                link.prepare(*number, method.is_oneway(), time, metadata, arguments)
+                link.prepare(*number, method.is_oneway(), terms, metadata, arguments)
             })
-            .and_then(|prepared| prepared.tied(self.options.token.as_ref()))
             .map_err(|error| error.at(&link.uri).in_method(method.name()))
     }
 

@@ -29,14 +29,25 @@ pub(crate) struct Prepared {
     tie: Option<Tie>,
 }
 
-/// How much time a call has: so much from now on, and not longer than until then.
+/// How long a call may take: so much from now on, not longer than until then, and until its token is cancelled.
 #[derive(Clone, Copy)]
-pub(crate) struct Time {
+pub(crate) struct Terms<'a> {
     pub(crate) budget: Option<Duration>,
     pub(crate) until: Option<Instant>,
+    pub(crate) token: Option<&'a CancelToken>,
 }
 
-impl Time {
+impl Terms<'_> {
+    /// What ties the call to its token, if that is not cancelled already.
+    #[inline]
+    fn tie(self) -> Result<Option<Tie>, RpcError> {
+        let Some(token) = self.token else { return Ok(None) };
+        if token.is_cancelled() {
+            return Err(RpcError::not_executed(ErrorKind::Cancelled));
+        }
+        Ok(Some(Tie::new(token.clone())))
+    }
+
     /// When it is over, and how long that is from now; nothing if it is not limited.
     #[inline]
     fn deadline(self) -> Result<(Option<Instant>, Duration), RpcError> {
@@ -57,20 +68,6 @@ impl Time {
 }
 
 impl Prepared {
-    /// The same, to be cancelled with `token`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Cancelled`] if that was cancelled before.
-    #[inline]
-    pub(crate) fn tied(mut self, token: Option<&CancelToken>) -> Result<Self, RpcError> {
-        let Some(token) = token else { return Ok(self) };
-        if token.is_cancelled() {
-            return Err(RpcError::not_executed(ErrorKind::Cancelled));
-        }
-        self.tie = Some(Tie::new(token.clone()));
-        Ok(self)
-    }
-
     /// Whether a token can cancel it.
     #[inline]
     pub(crate) fn has_token(&self) -> bool {
@@ -113,17 +110,19 @@ impl<R> Link<R> {
     /// Encodes a call.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] or [`ErrorKind::Codec`]; [`ErrorKind::DeadlineExceeded`] if it is too late.
+    /// [`ErrorKind::TooLarge`] or [`ErrorKind::Codec`]; [`ErrorKind::DeadlineExceeded`] or
+    /// [`ErrorKind::Cancelled`] if it is too late.
     #[inline]
     pub(crate) fn prepare<A: Arguments>(
         &self,
         method: u16,
         oneway: bool,
-        time: Time,
+        terms: Terms<'_>,
         metadata: &[u8],
         arguments: &mut A,
     ) -> Result<Prepared, RpcError> {
-        let (deadline, budget) = time.deadline()?;
+        let tie = terms.tie()?;
+        let (deadline, budget) = terms.deadline()?;
         let mut buffer = scratch::take();
         buffer.extend_from_slice(&[0; HEADER]);
         // The remaining time is filled in when the call is sent. Without a reply, the time is that of
@@ -148,7 +147,7 @@ impl<R> Link<R> {
             metadata_length: metadata.len(),
             deadline,
             budget,
-            tie: None,
+            tie,
         })
     }
 
