@@ -37,6 +37,7 @@ pub mod wire;
 
 pub use cancel::{CancelCause, CancelToken, Cancelled};
 pub use client::{BlockingClient, CallOptions, Client, ConnectOptions};
+pub use client::{cancel_on_ctrl_c, clear_interrupted, interrupted};
 pub use context::Context;
 pub use error::{CallError, ErrorKind, Outcome, RpcError};
 pub use limits::{Limits, Settings, Spin};

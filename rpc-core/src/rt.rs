@@ -6,6 +6,7 @@ pub use std::convert::Infallible;
 
 pub use serde_bytes::{ByteBuf, Bytes};
 
+pub use crate::cancel::CancelToken;
 pub use crate::client::stub::{BlockingStub, Stub};
 pub use crate::client::{BlockingClient, CallOptions, Client, ConnectOptions};
 pub use crate::context::Context;

@@ -254,6 +254,13 @@ const _: () = {
                 stub: self.stub.with_deadline(deadline),
             }
         }
+        /// The same client, with a token for each of its calls: when it is cancelled, they are.
+        #[must_use]
+        pub fn with_cancel_token(&self, token: &crate::rpc::__rt::CancelToken) -> Self {
+            Self {
+                stub: self.stub.with_cancel_token(token),
+            }
+        }
         /// The same client, with one more pair of strings beside each of its calls.
         #[must_use]
         pub fn with_metadata(
@@ -364,6 +371,13 @@ const _: () = {
         pub fn with_deadline(&self, deadline: ::core::time::Duration) -> Self {
             Self {
                 stub: self.stub.with_deadline(deadline),
+            }
+        }
+        /// The same client, with a token for each of its calls: when it is cancelled, they are.
+        #[must_use]
+        pub fn with_cancel_token(&self, token: &crate::rpc::__rt::CancelToken) -> Self {
+            Self {
+                stub: self.stub.with_cancel_token(token),
             }
         }
         /// The same client, with one more pair of strings beside each of its calls.

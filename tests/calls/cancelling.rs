@@ -11,7 +11,7 @@ use crate::support::waiting::until_async;
 use crate::support::{Serving, Waits, is_gone, over_every_scheme, rpc_error};
 use crate::workshop::{State, WorkshopClient, pattern};
 
-fn against_tokio_servers(in_flight: u32, test: impl AsyncFn(&State, &Endpoint)) {
+pub(crate) fn against_tokio_servers(in_flight: u32, test: impl AsyncFn(&State, &Endpoint)) {
     over_every_scheme(|subject| {
         for waits in Waits::TOKIO {
             println!("  {waits:?}");

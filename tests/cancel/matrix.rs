@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ipcall::{CancelCause, Endpoint, ErrorKind, Outcome};
+use ipcall::{CancelCause, CancelToken, Endpoint, ErrorKind, Outcome};
 
 use crate::labour::{LabourClient, State, Work, work};
 use crate::support::role::Process;
@@ -28,10 +28,11 @@ impl Late {
 }
 
 /// Runs `end` once for each kind of server and handler; it starts a call, ends it, and says since when the handler
-/// was to end and what for.
+/// was to end; `causes` are what the handler may have been told.
 fn for_each_handler(
     what: &str,
-    end: impl AsyncFn(&LabourClient, &State, Work) -> (Instant, &'static [CancelCause]),
+    causes: &[CancelCause],
+    end: impl AsyncFn(&LabourClient, &State, Work) -> Instant,
 ) {
     over_every_scheme(|subject| {
         for waits in Waits::ALL {
@@ -41,7 +42,7 @@ fn for_each_handler(
             run(async {
                 let client = LabourClient::connect(&endpoint).await.unwrap();
                 for (before, kind) in Work::ALL.into_iter().enumerate() {
-                    let (since, causes) = end(&client, &state, kind).await;
+                    let since = end(&client, &state, kind).await;
                     until_async(|| state.ended() == before + 1).await;
                     let ended = state.last_end();
                     late.note(since, ended.at);
@@ -61,27 +62,59 @@ fn for_each_handler(
 
 #[test]
 fn a_dropped_call_ends_its_handler() {
-    for_each_handler("dropped", async |client, state, kind| {
+    for_each_handler("dropped", &[CancelCause::Caller], async |client, state, kind| {
         let before = state.started();
         tokio::select! {
             biased;
             result = work(client, kind) => panic!("{kind:?} has ended: {result:?}"),
             () = until_async(|| state.started() > before) => {}
         }
-        (Instant::now(), &[CancelCause::Caller])
+        Instant::now()
+    });
+}
+
+#[test]
+fn a_token_ends_the_handlers_of_its_calls() {
+    for_each_handler("token", &[CancelCause::Caller], async |client, state, kind| {
+        let (token, before) = (CancelToken::new(), state.started());
+        let since = async {
+            until_async(|| state.started() > before).await;
+            token.cancel();
+            Instant::now()
+        };
+        let client = client.with_cancel_token(&token);
+        let (result, since) = tokio::join!(work(&client, kind), since);
+        assert_kind!(rpc_error(result), ErrorKind::Cancelled);
+        since
+    });
+}
+
+#[test]
+fn all_calls_of_a_client_are_cancelled_at_once() {
+    for_each_handler("all", &[CancelCause::Caller], async |client, state, kind| {
+        let before = state.started();
+        let since = async {
+            until_async(|| state.started() > before).await;
+            client.client().cancel_all();
+            Instant::now()
+        };
+        let (result, since) = tokio::join!(work(client, kind), since);
+        assert_kind!(rpc_error(result), ErrorKind::Cancelled);
+        since
     });
 }
 
 #[test]
 fn a_deadline_ends_its_handler() {
-    for_each_handler("deadline", async |client, _, kind| {
+    // The client gives up at the same time, and may be heard first.
+    let causes = [CancelCause::Deadline, CancelCause::Caller];
+    for_each_handler("deadline", &causes, async |client, _, kind| {
         let time = Duration::from_millis(30);
         let deadline = Instant::now() + time;
         let error = rpc_error(work(&client.with_deadline(time), kind).await);
         assert_kind!(error, ErrorKind::DeadlineExceeded { .. });
         assert_eq!(error.outcome(), Outcome::MaybeExecuted);
-        // The client gives up at the same time, and may be heard first.
-        (deadline, &[CancelCause::Deadline, CancelCause::Caller])
+        deadline
     });
 }
 

@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cancelled;
 mod client;
 mod crash;
+mod ctrl_c;
 mod idle;
 mod killed;
 mod launched;
@@ -23,6 +25,7 @@ fn play() {
     support::role::play(|role, about, control| match role {
         "server" => server::serve(about, control),
         "client" => client::call(about, control),
+        "interrupted" => ctrl_c::call(about, control),
         "audit" => leftovers::audit(about),
         "survivor" => crash::outlive(about, control),
         "idler" => idle::idle(about, control),

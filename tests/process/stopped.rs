@@ -17,9 +17,9 @@ const SHORT: Duration = Duration::from_millis(60);
 /// What a busy machine may add.
 const LOOSE: Duration = Duration::from_secs(5);
 /// More than any transport takes without a reader.
-const LARGE: usize = 16 << 20;
+pub(crate) const LARGE: usize = 16 << 20;
 
-fn with_server(test: impl Fn(&Endpoint, &Process)) {
+pub(crate) fn with_server(test: impl Fn(&Endpoint, &Process)) {
     between_processes(|subject| {
         for waits in [Waits::CurrentThread, Waits::Threads] {
             println!("  {waits:?}");

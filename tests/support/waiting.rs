@@ -1,5 +1,6 @@
 //! Waiting for the thing, for ever: the watchdog is there.
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,4 +33,22 @@ pub(crate) fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
     let value = what();
     (value, begun.elapsed())
+}
+
+/// A thread of this process, and whether it sleeps.
+#[derive(Default)]
+pub(crate) struct Sleeper(AtomicI32);
+
+impl Sleeper {
+    /// To be called by the thread.
+    pub(crate) fn note(&self) {
+        self.0.store(nix::unistd::gettid().as_raw(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_asleep(&self) -> bool {
+        let thread = self.0.load(Ordering::SeqCst);
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+        // The state stands behind the name, which is in parentheses.
+        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
+    }
 }

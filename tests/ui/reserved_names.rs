@@ -10,6 +10,7 @@ pub trait Reserved {
     async fn r#with_deadline(&self);
     async fn with_metadata(&self);
     async fn with_options(&self);
+    async fn with_cancel_token(&self);
 }
 
 fn main() {}

@@ -12,17 +12,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::turn::Turn;
 use crate::client::ConnectOptions;
-use crate::client::link::{Link, Prepared};
+use crate::client::ctrl_c::{CancelAll, Entry, interrupted};
+use crate::client::link::Link;
+use crate::client::prepared::Prepared;
 use crate::connection::outbox::Blocked;
 use crate::connection::source::ended;
-use crate::error::RpcError;
+use crate::error::{Outcome, RpcError};
 use crate::protocol::calls::Answer;
 use crate::transport::{Connector, Peer};
-use crate::wait::thread::{ThreadSource, wait};
+use crate::wait::thread::{Doorbell, ThreadSource, wait};
 
 /// A blocking connection to a server, without the methods of any service.
 ///
@@ -33,6 +35,10 @@ pub struct BlockingClient(Arc<Shared>);
 
 struct Shared {
     link: Link<Roles>,
+    /// Wakes whoever has the reading side when all calls are cancelled.
+    doorbell: Doorbell,
+    /// Where Ctrl-C finds it.
+    entry: Entry,
 }
 
 /// What only one of the waiting threads can have at a time.
@@ -57,6 +63,12 @@ thread_local! {
 }
 
 impl BlockingClient {
+    fn start(link: Link<Roles>, doorbell: Doorbell) -> Self {
+        let shared = Arc::new(Shared { link, doorbell, entry: Entry::new() });
+        shared.entry.give_to(&shared);
+        Self(shared)
+    }
+
     /// Connects to a server, as the endpoint is configured.
     ///
     /// # Errors
@@ -75,6 +87,17 @@ impl BlockingClient {
     ) -> Result<Self, RpcError> {
         let uri = connector.uri();
         connect::establish(connector, options).map_err(|error| error.at(uri))
+    }
+
+    /// Cancels every call of this connection, of all clones, that is in flight or waits for its turn, in whatever
+    /// threads; those that are made later are untouched.
+    ///
+    /// Each ends at once with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), without waiting for the server:
+    /// [`NotExecuted`](crate::Outcome::NotExecuted) if it had not been sent, else
+    /// [`MaybeExecuted`](crate::Outcome::MaybeExecuted), and the server is told, as far as it reads. Answers that
+    /// are there already win. Does not block.
+    pub fn cancel_all(&self) {
+        Arc::clone(&self.0).cancel_all();
     }
 
     /// What is known of the server's process.
@@ -106,10 +129,11 @@ impl BlockingClient {
     pub(crate) fn call(&self, mut prepared: Prepared) -> Result<Answer, RpcError> {
         WAKER.with(|waker| {
             let mut turn = Turn::new(&self.0, waker);
+            turn.tie(&mut prepared)?;
             let id = turn.start(&prepared)?;
             turn.keep(self.0.link.send(id, &mut prepared));
             let answer = turn.answer(id, &prepared);
-            turn.finish(prepared.deadline);
+            turn.finish(id, &prepared);
             answer
         })
     }
@@ -117,18 +141,39 @@ impl BlockingClient {
     /// Makes a call that gets no answer, and waits until it is written, as long as its deadline allows.
     pub(crate) fn send(&self, mut prepared: Prepared) -> Result<(), RpcError> {
         WAKER.with(|waker| {
+            let link = &self.0.link;
             let mut turn = Turn::new(&self.0, waker);
+            turn.tie(&mut prepared)?;
             let id = turn.begin(&prepared)?;
-            turn.keep(self.0.link.send(id, &mut prepared));
-            let next = self.0.link.calls().forget(id);
+            turn.keep(link.send(id, &mut prepared));
+            let next = link.calls().forget(id);
             next.into_iter().for_each(Waker::wake);
             // What is left of it then goes with the next call, or when the client is dropped.
-            turn.finish(prepared.deadline);
-            match self.0.link.outbox.broken() {
-                Some(error) => Err(ended(error).at(&self.0.link.uri)),
+            let is_written = turn.finish(id, &prepared);
+            if !is_written && (prepared.is_cancelled() || link.has_cancelled(id)) {
+                // So that what is left of it is not sent.
+                if let Some(blocked) = link.send_cancel(id) {
+                    Turn::new(&self.0, waker).leave(blocked);
+                }
+                return Err(link.cancelled(Outcome::MaybeExecuted));
+            }
+            match link.outbox.broken() {
+                Some(error) => Err(ended(error).at(&link.uri)),
                 None => Ok(()),
             }
         })
+    }
+}
+
+impl CancelAll for Shared {
+    fn cancel_all(self: Arc<Self>) {
+        let blocked = self.link.cancel_all();
+        let writing = self.link.calls().roles.source_wanted.take();
+        writing.into_iter().for_each(Waker::wake);
+        self.doorbell.ring();
+        if let Some(blocked) = blocked {
+            WAKER.with(|waker| Turn::new(&self, waker).leave(blocked));
+        }
     }
 }
 
@@ -141,8 +186,10 @@ impl fmt::Debug for BlockingClient {
 impl Drop for Shared {
     fn drop(&mut self) {
         let mut blocked = self.link.calls().roles.blocked.take().or_else(|| self.link.close());
-        // What was called without wanting an answer is still written, as far as the peer reads.
-        let patience = Instant::now() + self.link.settings.limits.progress;
+        // What was called without wanting an answer is still written, as far as the peer reads; but nobody has been
+        // patient who has pressed Ctrl-C.
+        let progress = self.link.settings.limits.progress;
+        let patience = Instant::now() + if interrupted() { Duration::ZERO } else { progress };
         while let Some(mut waiting) = blocked.take() {
             let left = patience.saturating_duration_since(Instant::now());
             if left.is_zero() || wait(None, Some(&mut waiting), None, Some(left)).is_err() {

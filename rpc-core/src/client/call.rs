@@ -1,4 +1,5 @@
-//! One call of the asynchronous client: from its turn to its answer. Dropping it cancels it.
+//! One call of the asynchronous client: from its turn to its answer. Dropping it cancels it, and so do its token and
+//! [`Client::cancel_all`](crate::Client::cancel_all).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +10,8 @@ use std::time::Instant;
 use tokio::time::Sleep;
 
 use crate::client::Shared;
-use crate::client::link::Prepared;
+use crate::client::link::Since;
+use crate::client::prepared::Prepared;
 use crate::error::{Outcome, RpcError};
 use crate::protocol::calls::{Answer, NotBegun, Ticket};
 
@@ -32,6 +34,7 @@ enum Stage {
         timer: Option<Pin<Box<Sleep>>>,
         /// Where it waits for a place among the calls in flight.
         place: Option<Ticket>,
+        since: Since,
     },
     Sent(u64),
     Done,
@@ -39,13 +42,16 @@ enum Stage {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, prepared: Prepared, oneway: bool) -> Self {
-        let stage = Stage::Queued { timer: None, place: None };
+        let stage = Stage::Queued { timer: None, place: None, since: Since::default() };
         Self { shared, prepared, oneway, stage }
     }
 
     /// Sends the call if it is its turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, RpcError>> {
         let link = &self.shared.link;
+        if self.prepared.is_cancelled_or_wakes(cx.waker()) {
+            return Poll::Ready(Err(link.cancelled(Outcome::NotExecuted)));
+        }
         if link.outbox.is_full(cx.waker()) {
             return self.poll_queued(cx);
         }
@@ -54,6 +60,9 @@ impl<'a> Call<'a> {
         let begun = {
             let bytes = self.prepared.held_bytes();
             let mut calls = link.calls();
+            if matches!(&self.stage, Stage::Queued { since, .. } if since.is_over(&calls)) {
+                return Poll::Ready(Err(link.cancelled(Outcome::NotExecuted)));
+            }
             let begun = calls.begin(deadline, bytes);
             match (&begun, &mut self.stage) {
                 (Ok(id), _) if !self.oneway => {
@@ -87,9 +96,12 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// It is not its turn yet; is its time up?
+    /// It is not its turn yet; were all calls cancelled meanwhile, or is its time up?
     fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, RpcError>> {
-        let Stage::Queued { timer, .. } = &mut self.stage else { return Poll::Pending };
+        let Stage::Queued { timer, since, .. } = &mut self.stage else { return Poll::Pending };
+        if since.waits(&self.shared.link.calls()) {
+            return Poll::Ready(Err(self.shared.link.cancelled(Outcome::NotExecuted)));
+        }
         let Some(deadline) = self.prepared.deadline else { return Poll::Pending };
         let timer =
             timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
@@ -120,7 +132,11 @@ impl<'a> Call<'a> {
         let link = &self.shared.link;
         if let Some((answer, next)) = link.calls().poll(id, cx.waker()) {
             next.into_iter().for_each(Waker::wake);
-            return Poll::Ready(answer);
+            return Poll::Ready(answer.map_err(|error| error.at(&link.uri)));
+        }
+        if self.prepared.is_cancelled_or_wakes(cx.waker()) {
+            self.abandon(id);
+            return Poll::Ready(Err(self.shared.link.cancelled(Outcome::MaybeExecuted)));
         }
         if self.prepared.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             self.abandon(id);
@@ -149,9 +165,13 @@ impl Future for Call<'_> {
             };
             if this.oneway {
                 this.stage = Stage::Done;
-                let next = this.shared.link.calls().forget(id);
+                let link = &this.shared.link;
+                let next = link.calls().forget(id);
                 next.into_iter().for_each(Waker::wake);
-                return Poll::Ready(Ok(None));
+                return Poll::Ready(match link.has_cancelled(id) {
+                    true => Err(link.cancelled(Outcome::MaybeExecuted)),
+                    false => Ok(None),
+                });
             }
             this.stage = Stage::Sent(id);
             return Poll::Pending;

@@ -1,25 +1,21 @@
 //! What the asynchronous and the blocking client share: the calls of a connection and its writing side.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::connection::greeting::{Reason, farewell, goodbye};
 use crate::connection::outbox::{Blocked, Message, Outbox};
 use crate::connection::source::{Filled, Source, closed, ended, violated};
-use crate::error::{ErrorKind, RpcError};
+use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::limits::Settings;
 use crate::protocol::calls::{Answered, Calls, Taken};
 use crate::protocol::hello::Hello;
 use crate::protocol::incoming::Event;
-use crate::protocol::outgoing::Bulk;
 use crate::transport::Peer;
-use crate::wire::frame::{
-    ANSWER, DEADLINE, FRAGMENT, HEADER, Header, Kind, ONEWAY, Prefix, WITH_METADATA,
-};
-use crate::wire::payload::{self, Arguments};
-use crate::wire::scratch;
+use crate::wire::frame::{ANSWER, Header, Kind};
 
 /// A connection as its caller sees it. `R` is what its users keep with its calls, under the same lock.
 pub(crate) struct Link<R = ()> {
@@ -29,6 +25,8 @@ pub(crate) struct Link<R = ()> {
     pub(crate) settings: Settings,
     pub(crate) outbox: Outbox,
     table: Mutex<Table<R>>,
+    /// The last id that was cancelled with all others, as in the table, for who does not look there.
+    cancelled: AtomicU64,
 }
 
 /// The calls of a connection, and what else changes with them.
@@ -53,6 +51,24 @@ impl<R> DerefMut for Table<R> {
     }
 }
 
+/// Since when a call waits for its turn, so that it notices that all calls were cancelled meanwhile.
+#[derive(Default)]
+pub(crate) struct Since(Option<u64>);
+
+impl Since {
+    /// Whether they were. To be asked, and the call to be begun, with the table locked all the time.
+    #[inline]
+    pub(crate) fn is_over(&self, calls: &Calls) -> bool {
+        self.0.is_some_and(|number| number != calls.cancellations())
+    }
+
+    /// The call has to wait, and there is already what wakes it. Whether it was cancelled meanwhile.
+    pub(crate) fn waits(&mut self, calls: &Calls) -> bool {
+        self.0.get_or_insert(calls.cancellations());
+        self.is_over(calls)
+    }
+}
+
 /// What reading has given whoever reads.
 #[derive(Default)]
 pub(crate) struct Absorbed {
@@ -62,21 +78,6 @@ pub(crate) struct Absorbed {
     pub(crate) taken: Option<Taken>,
     /// A duty to write.
     pub(crate) blocked: Option<Blocked>,
-}
-
-/// A call that is encoded and not yet sent.
-pub(crate) struct Prepared {
-    /// Room for the header, the prefix fields, the payload up to `tail`.
-    buffer: Vec<u8>,
-    payload_at: usize,
-    /// The end of the payload: a byte string that is moved rather than copied. Empty or large.
-    tail: Vec<u8>,
-    method: u16,
-    flags: u8,
-    metadata_length: usize,
-    pub(crate) deadline: Option<Instant>,
-    /// The whole budget, for errors.
-    pub(crate) budget: Duration,
 }
 
 impl<R> Link<R> {
@@ -91,7 +92,8 @@ impl<R> Link<R> {
         let in_flight = settings.limits.calls_in_flight.min(theirs.calls_in_flight);
         let held = usize::try_from(theirs.held_limit).unwrap_or(usize::MAX);
         let table = Mutex::new(Table { calls: Calls::new(in_flight, held), roles });
-        Self { uri: Arc::clone(uri), peer, theirs, settings, outbox, table }
+        let cancelled = AtomicU64::new(0);
+        Self { uri: Arc::clone(uri), peer, theirs, settings, outbox, table, cancelled }
     }
 
     #[inline]
@@ -99,96 +101,29 @@ impl<R> Link<R> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The largest argument list that both sides take, in bytes.
-    fn message_limit(&self) -> usize {
-        let theirs = usize::try_from(self.theirs.message_limit).unwrap_or(usize::MAX);
-        theirs.min(self.settings.limits.message)
-    }
-
-    /// Encodes a call.
-    ///
-    /// # Errors
-    /// [`ErrorKind::TooLarge`] or [`ErrorKind::Codec`].
-    #[inline]
-    pub(crate) fn prepare<A: Arguments>(
-        &self,
-        method: u16,
-        oneway: bool,
-        budget: Option<Duration>,
-        metadata: &[u8],
-        arguments: &mut A,
-    ) -> Result<Prepared, RpcError> {
-        let mut buffer = scratch::take();
-        buffer.extend_from_slice(&[0; HEADER]);
-        // A time that no clock will see is none.
-        let deadline = budget.and_then(|budget| Instant::now().checked_add(budget));
-        // The remaining time is filled in when the call is sent. Without a reply, the time is that of
-        // sending, and the handler has as much as it likes.
-        let remaining = deadline.filter(|_| !oneway).map(|_| 0);
-        let prefix = Prefix { total: None, remaining, metadata };
-        prefix.write(&mut buffer);
-        let payload_at = buffer.len();
-        let tail = match arguments.encode(&mut buffer, self.message_limit()) {
-            Ok(tail) => tail,
-            Err(error) => {
-                scratch::give(buffer);
-                return Err(unencodable("the arguments", error));
-            }
+    /// Cancels all calls, those that wait for their turn, too. What is to be written by whoever calls this is given.
+    pub(crate) fn cancel_all(&self) -> Option<Blocked> {
+        let mut wakers = Vec::new();
+        let ids = {
+            let mut calls = self.calls();
+            let ids = calls.cancel_all(&mut wakers);
+            // SYNC(cancelled): before the outbox is locked for the cancellations. Whoever begins a call while this
+            // runs, and sends it after its cancellation, finds this when it has sent it.
+            self.cancelled.store(calls.cancelled(), Ordering::Release);
+            ids
         };
-        Ok(Prepared {
-            buffer,
-            payload_at,
-            tail,
-            method,
-            flags: prefix.flags() | if oneway { ONEWAY } else { 0 },
-            metadata_length: metadata.len(),
-            deadline,
-            budget: budget.unwrap_or_default(),
-        })
-    }
-
-    /// Sends a prepared call.
-    #[inline]
-    pub(crate) fn send(&self, id: u64, call: &mut Prepared) -> Option<Blocked> {
-        let mut buffer = std::mem::take(&mut call.buffer);
-        let mut header = Header::new(Kind::Call, id);
-        header.code = call.method;
-        header.flags = call.flags;
-        let told = call.deadline.filter(|_| call.flags & DEADLINE != 0);
-        let remaining = told.map(remaining_nanos);
-        if call.is_bulk(buffer.len()) {
-            return self.send_bulk(header, remaining, call, buffer);
-        }
-        header.length = (buffer.len() - HEADER) as u32;
-        buffer[..HEADER].copy_from_slice(&header.to_bytes());
-        if let Some(remaining) = remaining {
-            buffer[HEADER..HEADER + 8].copy_from_slice(&remaining.to_le_bytes());
-        }
-        let blocked = self.outbox.send(Message::Small(&buffer));
-        scratch::give(buffer);
+        ids.iter().for_each(|id| self.outbox.queue(Message::Cancel(*id)));
+        let blocked = if ids.is_empty() { None } else { self.outbox.flush() };
+        self.outbox.wake_senders();
+        wakers.into_iter().for_each(Waker::wake);
         blocked
     }
 
-    #[cold]
-    fn send_bulk(
-        &self,
-        mut header: Header,
-        remaining: Option<u64>,
-        call: &mut Prepared,
-        buffer: Vec<u8>,
-    ) -> Option<Blocked> {
-        header.flags &= !(DEADLINE | WITH_METADATA);
-        let metadata = buffer[call.payload_at - call.metadata_length..call.payload_at].to_vec();
-        let bulk = if call.tail.is_empty() {
-            let lead = Vec::new();
-            Bulk { header, remaining, metadata, lead, data: buffer, skip: call.payload_at }
-        } else {
-            let lead = buffer[call.payload_at..].to_vec();
-            scratch::give(buffer);
-            let data = std::mem::take(&mut call.tail);
-            Bulk { header, remaining, metadata, lead, data, skip: 0 }
-        };
-        self.outbox.send(Message::Bulk(bulk))
+    /// Whether this call was cancelled with all others, if it had no answer by then.
+    #[inline]
+    pub(crate) fn has_cancelled(&self, id: u64) -> bool {
+        // SYNC(cancelled)
+        id <= self.cancelled.load(Ordering::Acquire)
     }
 
     /// Tells the server that a call's answer is no longer wanted.
@@ -271,15 +206,16 @@ impl<R> Link<R> {
         self.outbox.close(&goodbye(Reason::Done, ""))
     }
 
+    /// The error of a call that was cancelled.
+    #[cold]
+    pub(crate) fn cancelled(&self, outcome: Outcome) -> RpcError {
+        RpcError::new(ErrorKind::Cancelled, outcome).at(&self.uri)
+    }
+
     /// The error of a call whose time is up.
     pub(crate) fn deadline_exceeded(&self, budget: Duration) -> RpcError {
         RpcError::not_executed(ErrorKind::DeadlineExceeded { deadline: budget }).at(&self.uri)
     }
-}
-
-fn remaining_nanos(deadline: Instant) -> u64 {
-    let left = deadline.saturating_duration_since(Instant::now());
-    u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cold]
@@ -288,32 +224,5 @@ fn unknown(id: u64) -> RpcError {
 }
 
 fn broken(reason: String) -> RpcError {
-    RpcError::new(ErrorKind::ProtocolViolation { reason }, crate::Outcome::MaybeExecuted)
-}
-
-/// The error for a value that cannot be encoded.
-pub(crate) fn unencodable(what: &str, error: payload::EncodeError) -> RpcError {
-    RpcError::not_executed(match error {
-        payload::EncodeError::TooLarge { limit, actual } => ErrorKind::TooLarge {
-            what: format!("{what} (in bytes)"),
-            limit: limit as u64,
-            actual: actual as u64,
-        },
-        other => ErrorKind::Codec { reason: format!("{what} cannot be encoded: {other}") },
-    })
-}
-
-impl Prepared {
-    /// Whether it is sent in fragments; `length` is that of the buffer.
-    #[inline]
-    fn is_bulk(&self, length: usize) -> bool {
-        length - self.payload_at + self.tail.len() > FRAGMENT
-    }
-
-    /// The bytes of its arguments, if the server has to hold them while fragments come.
-    #[inline]
-    pub(crate) fn held_bytes(&self) -> usize {
-        let length = self.buffer.len();
-        if self.is_bulk(length) { length - self.payload_at + self.tail.len() } else { 0 }
-    }
+    RpcError::new(ErrorKind::ProtocolViolation { reason }, Outcome::MaybeExecuted)
 }

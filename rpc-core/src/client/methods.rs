@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::cancel::CancelToken;
 use crate::client::CallOptions;
-use crate::client::link::{Link, Prepared};
+use crate::client::link::Link;
+use crate::client::prepared::{Prepared, Terms};
 use crate::error::{CallError, ErrorKind, Outcome, RpcError};
 use crate::protocol::calls::Answer;
 use crate::protocol::descriptor::{MethodDescriptor, ServiceDescriptor};
@@ -41,6 +43,10 @@ impl Methods {
         Self { options: self.options.clone().deadline(deadline), ..self.clone() }
     }
 
+    pub(crate) fn with_cancel_token(&self, token: &CancelToken) -> Self {
+        Self { options: self.options.clone().cancel_token(token), ..self.clone() }
+    }
+
     pub(crate) fn with_metadata(&self, key: String, value: String) -> Self {
         Self { options: self.options.clone().metadata(key, value), ..self.clone() }
     }
@@ -63,10 +69,12 @@ impl Methods {
         };
         let deadline = self.options.deadline.or(method.default_deadline());
         let budget = deadline.or(link.settings.deadline);
+        let token = self.options.token.as_ref();
+        let terms = Terms { budget, until: self.options.deadline_at, token };
         self.options
             .encoded_metadata()
             .and_then(|metadata| {
-                link.prepare(*number, method.is_oneway(), budget, metadata, arguments)
+                link.prepare(*number, method.is_oneway(), terms, metadata, arguments)
             })
             .map_err(|error| error.at(&link.uri).in_method(method.name()))
     }

@@ -4,11 +4,14 @@
 pub(crate) mod blocking;
 mod call;
 mod connect;
+mod ctrl_c;
 mod link;
 mod methods;
 mod options;
+mod prepared;
 mod reader;
 pub(crate) mod stub;
+mod tie;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +20,10 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 pub use blocking::BlockingClient;
+pub use ctrl_c::{cancel_on_ctrl_c, clear_interrupted, interrupted};
 pub use options::{CallOptions, ConnectOptions};
 
+use crate::client::ctrl_c::{CancelAll, Entry};
 use crate::client::link::Link;
 use crate::connection::outbox::{Blocked, Outbox};
 use crate::error::RpcError;
@@ -45,6 +50,8 @@ pub(crate) struct Shared {
     /// Wakes the reader task for something other than bytes.
     pub(crate) nudge: Nudge,
     runtime: Handle,
+    /// Where Ctrl-C finds it.
+    entry: Entry,
 }
 
 impl Client {
@@ -70,13 +77,26 @@ impl Client {
     }
 
     fn start(link: Link, source: TaskSource) -> Self {
-        let shared = Arc::new(Shared { link, nudge: Nudge::default(), runtime: Handle::current() });
+        let (runtime, entry) = (Handle::current(), Entry::new());
+        let shared = Arc::new(Shared { link, nudge: Nudge::default(), runtime, entry });
+        shared.entry.give_to(&shared);
         let reader = tokio::spawn(reader::Reader::new(Arc::clone(&shared), source)).abort_handle();
         Self(Arc::new(Handles { shared, reader }))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
+    }
+
+    /// Cancels every call of this connection, of all clones, that is in flight or waits for its turn; those that are
+    /// made later are untouched.
+    ///
+    /// Each ends at once with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), without waiting for the server:
+    /// [`NotExecuted`](crate::Outcome::NotExecuted) if it had not been sent, else
+    /// [`MaybeExecuted`](crate::Outcome::MaybeExecuted), and the server is told. Answers that are there already
+    /// win. May be called from anywhere, also without a runtime.
+    pub fn cancel_all(&self) {
+        Arc::clone(self.shared()).cancel_all();
     }
 
     /// What is known of the server's process.
@@ -103,6 +123,13 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("endpoint", &self.uri()).finish_non_exhaustive()
+    }
+}
+
+impl CancelAll for Shared {
+    fn cancel_all(self: Arc<Self>) {
+        let blocked = self.link.cancel_all();
+        self.go_on(blocked);
     }
 }
 

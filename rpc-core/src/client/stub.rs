@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::cancel::CancelToken;
 use crate::client::blocking::BlockingClient;
 use crate::client::call::Call;
 use crate::client::methods::Methods;
@@ -74,6 +75,12 @@ impl Stub {
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { client: self.client.clone(), methods: self.methods.with_deadline(deadline) }
+    }
+
+    /// The same with this token for its calls: they are cancelled when it is.
+    #[must_use]
+    pub fn with_cancel_token(&self, token: &CancelToken) -> Self {
+        Self { client: self.client.clone(), methods: self.methods.with_cancel_token(token) }
     }
 
     /// The same with a further pair of metadata for its calls.
@@ -227,6 +234,12 @@ impl BlockingStub {
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { client: self.client.clone(), methods: self.methods.with_deadline(deadline) }
+    }
+
+    /// The same with this token for its calls: they are cancelled when it is.
+    #[must_use]
+    pub fn with_cancel_token(&self, token: &CancelToken) -> Self {
+        Self { client: self.client.clone(), methods: self.methods.with_cancel_token(token) }
     }
 
     /// The same with a further pair of metadata for its calls.

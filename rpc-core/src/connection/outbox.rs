@@ -337,6 +337,11 @@ impl Outbox {
         true
     }
 
+    /// Wakes those that hold back, whether or not they still have to.
+    pub(crate) fn wake_senders(&self) {
+        self.lock().wake_room();
+    }
+
     /// The same for whoever looks again by itself.
     pub(crate) fn is_crowded(&self) -> bool {
         self.crowded.load(Ordering::Relaxed)

@@ -5,19 +5,22 @@
 //!
 //! ```text
 //! begin -> Waiting -- answer --> Answered -- poll --> free
-//!             | abandon                        (abandon frees it too)
+//!             | abandon, cancel_all            (abandon frees it too)
 //!             v
 //!          Abandoned -- answer (dropped, counted as late) --> free
 //! ```
 //!
 //! An abandoned call keeps its place until the server has answered, because until then its handler may
-//! run: the server's count of calls in flight and ours stay the same.
+//! run: the server's count of calls in flight and ours stay the same. Ids only grow, so that one number says which
+//! calls were cancelled all at once: who asks for one of them learns it, whatever has become of its place.
+
+mod ending;
 
 use std::collections::VecDeque;
 use std::task::Waker;
 use std::time::Instant;
 
-use crate::error::{Outcome, RpcError};
+use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::incoming::Payload;
 use crate::wire::payload::Received;
 
@@ -74,6 +77,9 @@ pub struct Calls {
     tickets: u64,
     closed: Option<RpcError>,
     late: u64,
+    /// The last of the calls that were cancelled all at once, and how often that was done.
+    cancelled: u64,
+    cancellations: u64,
 }
 
 /// A place in the line of those who wait for room. Whoever has one gives it back to
@@ -132,6 +138,8 @@ impl Calls {
             tickets: 0,
             closed: None,
             late: 0,
+            cancelled: 0,
+            cancellations: 0,
         }
     }
 
@@ -217,19 +225,31 @@ impl Calls {
         }
     }
 
-    /// Takes in the reply that whoever reads waits for, which gets it at once. `None` if it is not waited for.
+    /// Takes in the reply that whoever reads waits for, which gets it at once; or its error, if meanwhile all calls
+    /// were cancelled. `None` if it is not waited for.
     #[inline]
     pub fn finish(&mut self, id: u64, status: u16, payload: Payload<'_>) -> Option<Taken> {
-        let slot = self.slot(id).filter(|slot| matches!(slot.state, State::Waiting(_)))?;
+        let slot = self.slot(id)?;
+        let is_wanted = match slot.state {
+            State::Waiting(_) => true,
+            State::Abandoned => false,
+            State::Free | State::Answered(_) => return None,
+        };
         let bytes = std::mem::take(&mut slot.bytes);
         self.held -= bytes;
         self.unanswered -= 1;
         self.release(id);
-        Some((Ok(Answer { status, payload: owned(payload) }), self.next_in_line()))
+        let result = if is_wanted {
+            Ok(Answer { status, payload: owned(payload) })
+        } else {
+            self.late += 1;
+            Err(cancelled())
+        };
+        Some((result, self.next_in_line()))
     }
 
     /// The answer, if it is here, and someone else to be woken; else `waker` is remembered. An answer
-    /// that came before the connection ended is still given out.
+    /// that came before the connection ended, or before all calls were cancelled, is still given out.
     #[inline]
     pub fn poll(&mut self, id: u64, waker: &Waker) -> Option<Taken> {
         let taken = self.look(id);
@@ -266,7 +286,7 @@ impl Calls {
     #[inline]
     fn look(&mut self, id: u64) -> Option<Taken> {
         let closed = self.closed.is_some();
-        let slot = self.slot(id)?;
+        let Some(slot) = self.slot(id) else { return self.look_cancelled(id) };
         match slot.state {
             State::Answered(_) => {
                 let state = std::mem::replace(&mut slot.state, State::Free);
@@ -278,41 +298,15 @@ impl Calls {
                 let error = self.closed.clone()?;
                 Some((Err(error.with_outcome(Outcome::MaybeExecuted)), None))
             }
-            State::Waiting(_) | State::Free | State::Abandoned => None,
+            State::Waiting(_) => None,
+            State::Free | State::Abandoned => self.look_cancelled(id),
         }
     }
 
-    /// Gives up a call. `true` if the server is to be told; then its slot stays taken until the server
-    /// answers. A call that has ended, or was given up before, is left as it is.
-    pub fn abandon(&mut self, id: u64) -> (bool, Option<Waker>) {
-        let open = self.closed.is_none();
-        let Some(slot) = self.slot(id) else { return (false, None) };
-        match slot.state {
-            State::Waiting(_) if open => {
-                slot.state = State::Abandoned;
-                (true, None)
-            }
-            State::Waiting(_) => {
-                self.release(id);
-                (false, None)
-            }
-            State::Answered(_) => {
-                // Its answer came after all; nobody will look at it.
-                self.late += 1;
-                (false, self.release_answered(id))
-            }
-            State::Free | State::Abandoned => (false, None),
-        }
-    }
-
-    /// Ends a call that needs no answer, or that was never sent.
-    pub fn forget(&mut self, id: u64) -> Option<Waker> {
-        let slot = self.slot(id).filter(|slot| matches!(slot.state, State::Waiting(_)))?;
-        let bytes = std::mem::take(&mut slot.bytes);
-        self.held -= bytes;
-        self.unanswered -= 1;
-        self.release(id);
-        self.next_in_line()
+    /// There is no answer, and there will be none.
+    #[cold]
+    fn look_cancelled(&self, id: u64) -> Option<Taken> {
+        (id <= self.cancelled).then(|| (Err(cancelled()), None))
     }
 
     /// Watches for this deadline; `true` if no earlier one was watched for, so that a timer has to be
@@ -346,25 +340,6 @@ impl Calls {
         }
         self.earliest = next;
         next
-    }
-
-    /// Ends all calls with this cause, and every later one. The first cause stays.
-    pub fn close(&mut self, error: RpcError, wakers: &mut Vec<Waker>) {
-        if self.closed.is_some() {
-            return;
-        }
-        self.closed = Some(error);
-        wakers.extend(self.line.drain(..).map(|waiting| waiting.waker));
-        for slot in &mut self.slots {
-            if let State::Waiting(waker) = &mut slot.state {
-                wakers.extend(waker.take());
-            }
-        }
-    }
-
-    /// Why the connection ended, if it has.
-    pub fn closed(&self) -> Option<&RpcError> {
-        self.closed.as_ref()
     }
 
     /// Calls that the server has not answered.
@@ -432,6 +407,12 @@ impl Calls {
     }
 }
 
+/// The error of a call that was sent and then cancelled.
+#[cold]
+fn cancelled() -> RpcError {
+    RpcError::new(ErrorKind::Cancelled, Outcome::MaybeExecuted)
+}
+
 #[inline]
 fn owned(payload: Payload<'_>) -> Received {
     match payload {
@@ -443,6 +424,10 @@ fn owned(payload: Payload<'_>) -> Received {
 #[cfg(test)]
 #[path = "calls_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "calls_cancel_tests.rs"]
+mod cancel_tests;
 
 #[cfg(test)]
 #[path = "calls_model_tests.rs"]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::tests::{answer, assert_clean, gone, polled};
+use super::tests::{answer, assert_cancelled, assert_clean, gone, polled};
 use super::{Answered, Calls, NotBegun};
 
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ enum Step {
     Poll(prop::sample::Index),
     Forget(prop::sample::Index),
     Expire(u8),
+    CancelAll,
     Close,
 }
 
@@ -34,6 +35,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         60 => index().prop_map(Step::Poll),
         10 => index().prop_map(Step::Forget),
         10 => any::<u8>().prop_map(Step::Expire),
+        3 => Just(Step::CancelAll),
         1 => Just(Step::Close),
     ];
     prop::collection::vec(step, 0..300)
@@ -53,6 +55,8 @@ enum Life {
 struct Model {
     lives: BTreeMap<u64, (Life, usize)>,
     late: u64,
+    /// The last that was cancelled with all others.
+    cancelled: u64,
     closed: bool,
 }
 
@@ -121,7 +125,11 @@ fn act(calls: &mut Calls, model: &mut Model, start: Instant, step: &Step) {
                 }
                 (Life::Waiting, Some(Err(_))) if model.closed => Life::Over,
                 (Life::Waiting, None) if !model.closed => life,
-                (Life::Abandoned | Life::Over, None) => life,
+                (Life::Abandoned | Life::Over, Some(Err(error))) if id <= model.cancelled => {
+                    assert_cancelled(&error);
+                    life
+                }
+                (Life::Abandoned | Life::Over, None) if id > model.cancelled => life,
                 (life, other) => panic!("{life:?} gave {other:?}"),
             };
             model.lives.entry(id).and_modify(|entry| entry.0 = next);
@@ -129,11 +137,25 @@ fn act(calls: &mut Calls, model: &mut Model, start: Instant, step: &Step) {
         Step::Forget(index) => {
             let Some((id, life)) = chosen(index) else { return };
             calls.forget(id);
-            let next = if life == Life::Waiting { Life::Over } else { life };
+            let next = if is_open(life) { Life::Over } else { life };
             model.lives.entry(id).and_modify(|entry| entry.0 = next);
         }
         Step::Expire(ms) => {
             calls.expired(start + Duration::from_millis((*ms).into()), &mut Vec::new());
+        }
+        Step::CancelAll => {
+            let mut told = calls.cancel_all(&mut Vec::new());
+            told.sort_unstable();
+            let mut waiting = Vec::new();
+            if !model.closed {
+                model.cancelled = ids.last().copied().unwrap_or(0);
+                let lives = model.lives.iter_mut();
+                for (id, (life, _)) in lives.filter(|(_, (life, _))| *life == Life::Waiting) {
+                    *life = Life::Abandoned;
+                    waiting.push(*id);
+                }
+            }
+            assert_eq!(told, waiting);
         }
         Step::Close => {
             calls.close(gone(), &mut Vec::new());
@@ -161,7 +183,8 @@ proptest! {
                 Life::Waiting | Life::Abandoned => drop(answer(&mut calls, id, b"end")),
                 Life::Answered => {}
             }
-            prop_assert_eq!(polled(&mut calls, id).is_some(), life != Life::Abandoned);
+            let has_ended = life != Life::Abandoned || id <= model.cancelled;
+            prop_assert_eq!(polled(&mut calls, id).is_some(), has_ended);
         }
         if !model.closed {
             assert_clean(&calls);

@@ -40,6 +40,12 @@ pub(super) fn assert_clean(calls: &Calls) {
     assert!(calls.slots.iter().all(|slot| matches!(slot.state, State::Free)));
 }
 
+#[track_caller]
+pub(super) fn assert_cancelled(error: &RpcError) {
+    assert!(matches!(error.kind(), ErrorKind::Cancelled), "{error:?}");
+    assert_eq!(error.outcome(), Outcome::MaybeExecuted);
+}
+
 #[test]
 fn an_answer_goes_to_the_one_who_waits_for_it() {
     let mut calls = table(10);

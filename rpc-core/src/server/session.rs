@@ -251,6 +251,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Reply {
 
 /// The reply to a call whose handler has ended: one that has failed after the call was cancelled has failed
 /// because of that, and after its time a value may be what there was until then.
+#[inline]
 pub(crate) fn settled(reply: Reply, terms: &Terms, budget: Duration) -> Reply {
     match terms.token.as_ref().and_then(CancelToken::cause) {
         Some(cause) if reply.status != OK || cause == CancelCause::Deadline => {

@@ -24,26 +24,30 @@ pub(crate) fn sleep<const N: usize>(
     descriptors: [Option<(BorrowedFd<'_>, Interest)>; N],
     timeout: Option<Duration>,
 ) -> io::Result<[bool; N]> {
-    // A place that is not used is filled with any descriptor and asks for nothing.
     let Some(any) = descriptors.iter().flatten().next().map(|(fd, _)| *fd) else {
         return Err(io::Error::other("there is nothing to wait for"));
     };
-    let mut polled = descriptors.map(|place| match place {
-        None => PollFd::new(any, PollFlags::empty()),
-        Some((fd, Interest::Readable)) => PollFd::new(fd, PollFlags::POLLIN),
-        Some((fd, Interest::Writable)) => PollFd::new(fd, PollFlags::POLLOUT),
-    });
-    match ppoll(&mut polled, timeout.map(TimeSpec::from_duration), None) {
+    // Only the first so many are used: the kernel takes its time over each.
+    let mut polled = [(); N].map(|()| PollFd::new(any, PollFlags::empty()));
+    let mut used = 0;
+    for (fd, interest) in descriptors.iter().flatten() {
+        let events = match interest {
+            Interest::Readable => PollFlags::POLLIN,
+            Interest::Writable => PollFlags::POLLOUT,
+        };
+        polled[used] = PollFd::new(*fd, events);
+        used += 1;
+    }
+    match ppoll(&mut polled[..used], timeout.map(TimeSpec::from_duration), None) {
         Ok(_) => {}
         Err(Errno::EINTR) => return Ok([false; N]),
         Err(errno) => return Err(errno.into()),
     }
-    let mut ready = [false; N];
-    for (index, place) in polled.iter().enumerate() {
-        ready[index] = descriptors[index].is_some()
-            && place.revents().is_some_and(|events| !events.is_empty());
-    }
-    Ok(ready)
+    let mut places = polled.iter();
+    Ok(descriptors.map(|descriptor| {
+        let events = descriptor.and_then(|_| places.next()).and_then(PollFd::revents);
+        events.is_some_and(|events| !events.is_empty())
+    }))
 }
 
 /// Wakes the thread that made it, be it parked or asleep on descriptors with this one among them.
@@ -77,6 +81,35 @@ impl Wake for Bell {
 impl AsFd for Bell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
+    }
+}
+
+/// Wakes whoever has the reading side of a connection.
+#[derive(Debug)]
+pub(crate) struct Doorbell(EventFd);
+
+impl Doorbell {
+    pub(crate) fn new() -> io::Result<Self> {
+        EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map(Self)
+            .map_err(Into::into)
+    }
+
+    pub(crate) fn ring(&self) {
+        // The count can be at its maximum; then it is ringing anyway.
+        let _ = self.0.write(1);
+    }
+
+    /// To be called by whoever has the reading side.
+    pub(crate) fn silence(&self) {
+        // It may not be ringing.
+        let _ = self.0.read();
+    }
+}
+
+impl AsFd for Doorbell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -221,9 +254,23 @@ impl ThreadSource {
 /// `poll(2)`'s.
 #[inline]
 pub(crate) fn wait(
+    source: Option<&mut ThreadSource>,
+    blocked: Option<&mut Blocked>,
+    other: Option<BorrowedFd<'_>>,
+    timeout: Option<Duration>,
+) -> io::Result<Ready> {
+    wait_beside(source, blocked, [other, None], timeout)
+}
+
+/// The same with two others.
+///
+/// # Errors
+/// `poll(2)`'s.
+#[inline]
+pub(crate) fn wait_beside(
     mut source: Option<&mut ThreadSource>,
     mut blocked: Option<&mut Blocked>,
-    other: Option<BorrowedFd<'_>>,
+    others: [Option<BorrowedFd<'_>>; 2],
     timeout: Option<Duration>,
 ) -> io::Result<Ready> {
     let mut ready = Ready::default();
@@ -243,7 +290,7 @@ pub(crate) fn wait(
     let reading = source.map(|source| (source.source.half.as_fd(), Interest::Readable));
     let writing =
         blocked.map(|Blocked { writer, .. }| (writer.half.as_fd(), writer.half.interest()));
-    let other = other.map(|other| (other, Interest::Readable));
-    let [read, write, other] = sleep([reading, writing, other], timeout)?;
-    Ok(Ready { read: ready.read || read, write, other })
+    let [one, other] = others.map(|other| other.map(|other| (other, Interest::Readable)));
+    let [read, write, one, other] = sleep([reading, writing, one, other], timeout)?;
+    Ok(Ready { read: ready.read || read, write, other: one || other })
 }

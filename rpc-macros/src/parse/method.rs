@@ -13,12 +13,13 @@ use crate::errors::Errors;
 use crate::model::{Execution, Method, Outcome};
 
 /// Names that the generated clients have already; `clone` would hide `Clone::clone`.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 9] = [
     "clone",
     "client",
     "connect",
     "connect_with",
     "from_client",
+    "with_cancel_token",
     "with_deadline",
     "with_metadata",
     "with_options",

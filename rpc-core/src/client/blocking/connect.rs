@@ -1,10 +1,9 @@
 //! Connecting a blocking client: finding the server, and the handshake.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{BlockingClient, Roles, Shared};
+use super::{BlockingClient, Roles};
 use crate::client::ConnectOptions;
 use crate::client::connect::{FIRST_PAUSE, LONGEST_PAUSE, may_come, settings, unreachable};
 use crate::client::link::Link;
@@ -15,7 +14,7 @@ use crate::error::{ErrorKind, RpcError};
 use crate::limits::Settings;
 use crate::protocol::hello::Hello;
 use crate::transport::{Connector, Transport};
-use crate::wait::thread::{ThreadSource, wait};
+use crate::wait::thread::{Doorbell, ThreadSource, wait};
 
 /// Connects, waiting for the server as long as the settings allow.
 pub(super) fn establish<C: Connector + ?Sized>(
@@ -53,7 +52,8 @@ fn attempt<C: Connector + ?Sized>(
     outbox.set_limits(&theirs, limits);
     let roles = Roles { source: Some(Box::new(source)), blocked: None, source_wanted: None };
     let link = Link::new(connector.uri(), peer, theirs, settings.clone(), outbox, roles);
-    Ok(BlockingClient(Arc::new(Shared { link })))
+    let doorbell = Doorbell::new().map_err(|error| RpcError::io("making an eventfd", error))?;
+    Ok(BlockingClient::start(link, doorbell))
 }
 
 fn shake_hands(

@@ -1,45 +1,23 @@
 //! One thread's turn on a connection that several threads share: waiting for room, for the answer, and with which
 //! of the roles.
 
-use std::cell::RefCell;
-use std::io;
+mod alarm;
+mod leaving;
+
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::alarm::Alarm;
 use super::{Roles, Shared};
-use crate::client::link::{Absorbed, Prepared};
+use crate::client::link::{Absorbed, Since};
+use crate::client::prepared::Prepared;
 use crate::connection::outbox::Blocked;
 use crate::connection::source::{Filled, ended, stalled};
 use crate::error::{Outcome, RpcError};
 use crate::protocol::calls::{Answer, NotBegun, Taken, Ticket};
-use crate::wait::thread::{Bell, ThreadSource, wait};
-
-/// Wakes a thread wherever it sleeps.
-#[derive(Clone)]
-struct Alarm {
-    bell: Arc<Bell>,
-    waker: Waker,
-}
-
-impl Alarm {
-    /// This thread's; made when it is first needed.
-    fn of_this_thread() -> io::Result<Self> {
-        ALARM.with_borrow_mut(|alarm| {
-            if alarm.is_none() {
-                let bell = Arc::new(Bell::new()?);
-                *alarm = Some(Self { waker: Waker::from(Arc::clone(&bell)), bell });
-            }
-            alarm.clone().ok_or_else(|| io::ErrorKind::Other.into())
-        })
-    }
-}
-
-thread_local! {
-    static ALARM: RefCell<Option<Alarm>> = const { RefCell::new(None) };
-}
+use crate::wait::thread::{ThreadSource, wait_beside};
 
 /// One thread's call: what it has of the roles, and how it waits.
 pub(super) struct Turn<'a> {
@@ -68,6 +46,18 @@ impl<'a> Turn<'a> {
             wakers: Vec::new(),
             finished: false,
         }
+    }
+
+    /// Has this thread woken when the call's token is cancelled.
+    ///
+    /// # Errors
+    /// It is cancelled already.
+    #[inline]
+    pub(super) fn tie(&mut self, call: &mut Prepared) -> Result<(), RpcError> {
+        if call.has_token() && call.is_cancelled_or_wakes(&self.set_alarm()?) {
+            return Err(self.shared.link.cancelled(Outcome::NotExecuted));
+        }
+        Ok(())
     }
 
     fn set_alarm(&mut self) -> Result<Waker, RpcError> {
@@ -112,9 +102,13 @@ impl<'a> Turn<'a> {
     ) -> Result<u64, RpcError> {
         let shared = self.shared;
         let link = &shared.link;
+        let mut since = Since::default();
         loop {
             if !link.outbox.is_crowded() || !link.outbox.is_full(&self.set_alarm()?) {
                 let mut calls = link.calls();
+                if since.is_over(&calls) {
+                    return Err(link.cancelled(Outcome::NotExecuted));
+                }
                 match calls.begin(call.deadline, call.held_bytes()) {
                     Ok(id) => return Ok(id),
                     Err(NotBegun::Closed(error)) => {
@@ -127,6 +121,9 @@ impl<'a> Turn<'a> {
                         next.into_iter().for_each(Waker::wake);
                     }
                 }
+            }
+            if call.is_cancelled() || since.waits(&link.calls()) {
+                return Err(link.cancelled(Outcome::NotExecuted));
             }
             if is_over(call.deadline) {
                 return Err(link.deadline_exceeded(call.budget));
@@ -147,33 +144,48 @@ impl<'a> Turn<'a> {
     pub(super) fn answer(&mut self, id: u64, call: &Prepared) -> Result<Answer, RpcError> {
         let link = &self.shared.link;
         loop {
-            if !self.is_alone {
+            // Also whoever is alone finds in the table that all calls were cancelled.
+            if !self.is_alone || link.has_cancelled(id) {
                 self.take_roles();
                 let taken = match self.source {
                     // Nobody else can find the answer.
                     Some(_) => link.calls().take(id),
-                    None => link.calls().poll(id, self.waker),
+                    None => {
+                        // Whoever may sleep on descriptors is to be woken there.
+                        let alarm = self.alarm.as_ref().map(|alarm| &alarm.waker);
+                        link.calls().poll(id, alarm.unwrap_or(self.waker))
+                    }
                 };
                 if let Some((answer, next)) = taken {
                     next.into_iter().for_each(Waker::wake);
-                    return answer;
+                    return answer.map_err(|error| error.at(&link.uri));
                 }
                 self.is_alone = self.source.is_some();
             }
+            if call.is_cancelled() {
+                self.give_up(id);
+                return Err(link.cancelled(Outcome::MaybeExecuted));
+            }
             if is_over(call.deadline) {
-                let (tell, next) = link.calls().abandon(id);
-                next.into_iter().for_each(Waker::wake);
-                if tell {
-                    let blocked = link.send_cancel(id);
-                    self.keep(blocked);
-                }
+                self.give_up(id);
                 let error = link.deadline_exceeded(call.budget);
                 return Err(error.with_outcome(Outcome::MaybeExecuted));
             }
             if let Some((answer, next)) = self.step(call.deadline, Some(id)) {
                 next.into_iter().for_each(Waker::wake);
-                return answer;
+                return answer.map_err(|error| error.at(&link.uri));
             }
+        }
+    }
+
+    /// Gives up a call that was sent.
+    fn give_up(&mut self, id: u64) {
+        let link = &self.shared.link;
+        let (tell, next) = link.calls().abandon(id);
+        next.into_iter().for_each(Waker::wake);
+        if tell {
+            let blocked = link.send_cancel(id);
+            self.keep(blocked);
         }
     }
 
@@ -207,9 +219,12 @@ impl<'a> Turn<'a> {
     fn step(&mut self, deadline: Option<Instant>, own: Option<u64>) -> Option<Taken> {
         if self.source.is_none() {
             // Whoever gave roles back since they were asked for may have found nobody to wake.
+            let was_woken = self.alarm.is_some();
             self.take_roles();
-            if self.source.is_some() && own.is_some() {
-                // It may have come meanwhile; and who reads must not be taken for one who only waits.
+            let has_alarm = self.alarm.is_some() && !was_woken;
+            if own.is_some() && (self.source.is_some() || has_alarm) {
+                // It may have come meanwhile; who reads must not be taken for one who only waits; and who writes is
+                // to be woken where it sleeps.
                 return None;
             }
         }
@@ -243,12 +258,12 @@ impl<'a> Turn<'a> {
         }
         let timeout = patience.into_iter().chain(timeout).min();
         let bell = self.alarm.as_ref().map(|alarm| alarm.bell.as_fd());
-        let ready = wait(self.source.as_deref_mut(), self.blocked.as_mut(), bell, timeout)
-            .map_err(ended)?;
-        if ready.other
-            && let Some(alarm) = &self.alarm
-        {
-            alarm.bell.silence();
+        let doorbell = self.source.is_some().then(|| self.shared.doorbell.as_fd());
+        let source = self.source.as_deref_mut();
+        let ready =
+            wait_beside(source, self.blocked.as_mut(), [doorbell, bell], timeout).map_err(ended)?;
+        if ready.other {
+            self.silence();
         }
         let link = &self.shared.link;
         if ready.write
@@ -296,60 +311,16 @@ impl<'a> Turn<'a> {
         Ok(taken)
     }
 
-    /// Gives the roles back, and wakes someone to take them. What is written only in part when the time
-    /// is over is left to the next call.
-    pub(super) fn finish(mut self, deadline: Option<Instant>) {
-        let link = &self.shared.link;
-        loop {
-            if link.outbox.waits() && self.blocked.is_none() && link.calls().any_waiting().is_none()
-            {
-                self.blocked = link.outbox.stop_reading();
-            }
-            // Also what was left to this thread while it waited for something else.
-            if !self.give_back() || is_over(deadline) {
-                break;
-            }
-            let mut calls = link.calls();
-            let (closed, others) = (calls.closed().is_some(), calls.any_waiting().is_some());
-            drop(calls);
-            // Whoever waits now will look here before it goes.
-            if others && !closed {
-                break;
-            }
-            self.blocked = link.calls().roles.blocked.take();
-            if closed {
-                // What is left cannot arrive any more.
-                self.blocked = None;
-            } else if self.blocked.is_some() {
-                // Nobody waits who could go on with this.
-                self.step(deadline, None);
-            }
+    /// What has woken this thread is looked at from here on.
+    #[cold]
+    fn silence(&self) {
+        if let Some(alarm) = &self.alarm {
+            alarm.bell.silence();
         }
-        self.finished = true;
-    }
-
-    /// Gives the roles back, and wakes someone to take them. Whether there is a write to go on with.
-    fn give_back(&mut self) -> bool {
-        let (mut wanted, blocked) = (None, self.blocked.take());
-        let (left, next) = {
-            let mut table = self.shared.link.calls();
-            let roles = &mut table.roles;
-            if let Some(mut source) = self.source.take() {
-                source.pause();
-                roles.source = Some(source);
-                wanted = roles.source_wanted.take();
-            }
-            if blocked.is_some() {
-                roles.blocked = blocked;
-            }
-            if roles.source.is_none() && roles.blocked.is_none() {
-                return false;
-            }
-            // The one who is wanted may have gone meanwhile.
-            (roles.blocked.is_some(), table.any_waiting())
-        };
-        wanted.into_iter().chain(next).for_each(Waker::wake);
-        left
+        // Of others who sleep nobody listens to it.
+        if self.source.is_some() {
+            self.shared.doorbell.silence();
+        }
     }
 }
 

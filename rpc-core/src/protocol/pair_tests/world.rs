@@ -182,7 +182,8 @@ impl World {
             35..50 => self.server_reads(),
             50..65 => self.server.write(&mut self.back, self.random.size(30_000)),
             65..80 => self.client_reads(),
-            80..90 => self.pass_time(),
+            80..89 => self.pass_time(),
+            89 => self.cancel_all(),
             _ => self.run_woken(),
         }
     }
@@ -265,6 +266,15 @@ impl World {
         }
         self.callers[index].stage = Stage::Idle;
         self.counts.given_up += 1;
+    }
+
+    /// Cancels all that is in flight. Those in line begin later, as it were.
+    fn cancel_all(&mut self) {
+        let mut wakers = Vec::new();
+        for id in self.calls.cancel_all(&mut wakers) {
+            self.client.outgoing.push_cancel(id);
+        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn send_oneway(&mut self) {

@@ -22,7 +22,9 @@ use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::failure::Status;
 use crate::protocol::incoming::{Event, IncomingCall};
 use crate::protocol::requests::{Rejection, Requests};
-use crate::server::session::{Arrival, Session, Started, cancelled, ended_by, guarded, rejected};
+use crate::server::session::{
+    Arrival, Session, Started, cancelled, ended_by, guarded, rejected, settled,
+};
 use crate::server::{BATCH, LINGER, Shared};
 use crate::service::{HandlerFuture, Kind, Reply};
 use crate::wait::task::{Nudge, Nudged, TaskSource};
@@ -293,7 +295,7 @@ fn handle_call(
     let Started { kind, terms, budget } = session.start(Arrival::borrowed(call), None);
     let running = || Running { inner: Arc::clone(inner), id, oneway, bytes, ended: false };
     let reply = match kind {
-        Kind::Done(reply) => reply,
+        Kind::Done(reply) => settled(reply, &terms, budget),
         Kind::Cancelled(cause) => ended_by(cause, budget),
         Kind::Blocking(handler) => {
             running().start_blocking(handler, terms, budget);
@@ -307,7 +309,7 @@ fn handle_call(
                 poll_guarded(&mut future, &mut Context::from_waker(Waker::noop()))
             };
             match polled {
-                Poll::Ready(reply) => reply,
+                Poll::Ready(reply) => settled(reply, &terms, budget),
                 Poll::Pending => {
                     running().start_future(future, terms, budget);
                     return Ok(!inner.requests().is_full());

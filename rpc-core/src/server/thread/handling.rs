@@ -69,7 +69,7 @@ impl Desk<'_> {
     fn finish(&self, started: Started) -> Reply {
         let Started { kind, terms, budget } = started;
         match kind {
-            Kind::Done(reply) => reply,
+            Kind::Done(reply) => settled(reply, &terms, budget),
             Kind::Cancelled(cause) => ended_by(cause, budget),
             Kind::Blocking(handler) => {
                 // Who does not ask need not be told.
