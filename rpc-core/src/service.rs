@@ -57,12 +57,11 @@ pub(crate) struct Terms {
     pub(crate) cancellable: bool,
 }
 
-/// Arguments in the receive buffer, put together from fragments, or copied out of the buffer.
+/// Arguments where they lie, or on their own.
 #[derive(Debug)]
 pub(crate) enum Bytes<'a> {
     Borrowed(&'a [u8]),
     Owned(Box<Received>),
-    Kept(Received),
 }
 
 impl Request<'_> {
@@ -75,7 +74,6 @@ impl Request<'_> {
         match &self.payload {
             Bytes::Borrowed(bytes) => payload::decode(bytes, &self.limits),
             Bytes::Owned(received) => received.decode(&self.limits),
-            Bytes::Kept(received) => received.decode(&self.limits),
         }
         .map_err(Fault::bad_arguments)
     }
@@ -92,7 +90,6 @@ impl Request<'_> {
 
     fn into_owned(self) -> OwnedRequest {
         let payload = match self.payload {
-            Bytes::Kept(received) => received,
             Bytes::Owned(received) => *received,
             Bytes::Borrowed(bytes) => Received::copy_of(bytes),
         };

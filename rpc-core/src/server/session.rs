@@ -33,6 +33,9 @@ pub(crate) struct Session {
     pub(crate) message_limit: usize,
 }
 
+/// Bytes of arguments that are moved out of the receive buffer without memory of their own.
+pub(crate) const MOVED: usize = 64;
+
 /// A call that has come and is to be started.
 pub(crate) struct Arrival<'a> {
     pub(crate) id: u64,
@@ -57,11 +60,32 @@ impl<'a> Arrival<'a> {
         Self { id, method, oneway, remaining, came: None, metadata, payload }
     }
 
-    /// One that is independent of where it was received.
-    #[inline]
+    /// One that is independent of where it was received: what is short of it lies in `place`.
+    #[inline(always)]
+    pub(crate) fn moved(call: IncomingCall<'_>, place: &'a mut [u8; MOVED]) -> Self {
+        let payload = match call.payload {
+            Payload::Borrowed(bytes) => match place.get_mut(..bytes.len()) {
+                Some(place) => {
+                    place.copy_from_slice(bytes);
+                    Bytes::Borrowed(place)
+                }
+                None => Bytes::Owned(Box::new(Received::copy_of(bytes))),
+            },
+            Payload::Owned(received) => Bytes::Owned(received),
+        };
+        let metadata = match call.metadata.is_empty() {
+            true => Cow::Borrowed(&[][..]),
+            false => Cow::Owned(call.metadata.into_owned()),
+        };
+        let IncomingCall { id, method, oneway, remaining, .. } = call;
+        Self { id, method, oneway, remaining, came: None, metadata, payload }
+    }
+
+    /// One that is independent of everything.
+    #[cold]
     pub(crate) fn kept(call: IncomingCall<'_>) -> Arrival<'static> {
         let payload = match call.payload {
-            Payload::Borrowed(bytes) => Bytes::Kept(Received::copy_of(bytes)),
+            Payload::Borrowed(bytes) => Bytes::Owned(Box::new(Received::copy_of(bytes))),
             Payload::Owned(received) => Bytes::Owned(received),
         };
         let metadata = Cow::Owned(call.metadata.into_owned());
@@ -79,7 +103,6 @@ impl<'a> Arrival<'a> {
         match &self.payload {
             Bytes::Borrowed(bytes) => bytes.len(),
             Bytes::Owned(received) => received.len(),
-            Bytes::Kept(received) => received.len(),
         }
     }
 }
@@ -94,7 +117,7 @@ pub(crate) struct Started {
 
 impl Session {
     /// Finds the method of a call and starts it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn start(&self, call: Arrival<'_>, runner: Option<&dyn Runner>) -> Started {
         let budget = Duration::from_nanos(call.remaining.unwrap_or(0));
         let since = || call.came.unwrap_or_else(Instant::now);
@@ -110,7 +133,7 @@ impl Session {
         self.registry.method(method).is_none_or(|method| method.descriptor.is_inline())
     }
 
-    #[inline]
+    #[inline(always)]
     fn handle(
         &self,
         call: Arrival<'_>,
@@ -251,9 +274,16 @@ fn panicked(panic: &(dyn Any + Send)) -> Reply {
 
 /// The reply to a call whose handler has ended: one that has failed after the call was cancelled has failed
 /// because of that, and after its time a value may be what there was until then.
-#[inline]
+#[inline(always)]
 pub(crate) fn settled(reply: Reply, terms: &Terms, budget: Duration) -> Reply {
-    match terms.token.as_ref().and_then(CancelToken::cause) {
+    match &terms.token {
+        None => reply,
+        Some(token) => settled_by(token, reply, budget),
+    }
+}
+
+fn settled_by(token: &CancelToken, reply: Reply, budget: Duration) -> Reply {
+    match token.cause() {
         Some(cause) if reply.status != OK || cause == CancelCause::Deadline => {
             ended_by(cause, budget)
         }

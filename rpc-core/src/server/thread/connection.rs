@@ -14,7 +14,7 @@ use crate::connection::outbox::{Blocked, Message};
 use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
 use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::incoming::Event;
-use crate::server::session::{Arrival, Session, cancelled};
+use crate::server::session::{Arrival, MOVED, Session, cancelled};
 use crate::server::{BATCH, LINGER, Shared};
 use crate::wait::thread::{Ready, ThreadSource, wait};
 use crate::wire::frame::{self, ANSWER, Header};
@@ -241,7 +241,9 @@ impl Connection {
                     handle_call(shared, &self.session, &self.watched, &mut None, call, batch);
                 }
                 Event::Call(call) => {
-                    let call = Arrival::kept(call);
+                    // The reading side may be lent while it is handled.
+                    let mut place = [0; MOVED];
+                    let call = Arrival::moved(call, &mut place);
                     self.handle_call(call);
                 }
                 Event::Frame { header, .. } => match header.kind {
@@ -263,10 +265,15 @@ impl Connection {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn handle_call(&mut self, call: Arrival<'_>) {
         let (source, batch) = (&mut self.source, &mut self.batch);
         self.behind |= handle_call(&self.shared, &self.session, &self.watched, source, call, batch);
+    }
+
+    #[cold]
+    fn handle_late_call(&mut self, call: Arrival<'_>) {
+        self.handle_call(call);
     }
 
     fn handle_ping(&mut self, header: Header) {
@@ -282,7 +289,7 @@ impl Connection {
     /// Deals with what came while a handler was running.
     fn handle_kept(&mut self, kept: Kept) -> Result<(), End> {
         match kept {
-            Kept::Call(call) => self.handle_call(call),
+            Kept::Call(call) => self.handle_late_call(call),
             Kept::Withdrawn { oneway: true, .. } => {}
             Kept::Withdrawn { id, .. } => self.session.batch(id, cancelled(0), &mut self.batch),
             Kept::Ping(header) => self.handle_ping(header),

@@ -22,7 +22,7 @@ use crate::wait::thread::ThreadSource;
 
 /// Handles a call, and appends the reply to `batch`. The reading side is lent meanwhile, if it is there and the handler
 /// takes its time; whether it was.
-#[inline]
+#[inline(always)]
 pub(super) fn handle_call(
     shared: &Shared,
     session: &Session,
@@ -65,7 +65,7 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    #[inline]
+    #[inline(always)]
     fn finish(&self, started: Started) -> Reply {
         let Started { kind, terms, budget } = started;
         match kind {
