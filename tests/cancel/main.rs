@@ -7,6 +7,7 @@ mod support;
 mod labour;
 mod matrix;
 mod reading_ahead;
+mod storms;
 mod unharmed;
 
 /// Not a test of its own: what another test has started this executable for.
