@@ -17,7 +17,6 @@ use std::time::Duration;
 use clap::Parser;
 use ipcall::{CallError, Endpoint, ErrorKind};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
 use pair::location::SEARCH;
 use pair::say;
@@ -139,14 +138,18 @@ async fn run(arguments: &Arguments) -> Result<Found, Status> {
         complain(error);
         Status::Failed
     })?;
-    let Some(answer) = until_ctrl_c(search(&endpoint, &query, arguments.deadline)).await else {
-        complain("interrupted");
-        return Err(Status::Interrupted);
-    };
+    let answer = search(&endpoint, &query, arguments.deadline).await;
     answer.map_err(|error| match error {
         CallError::Method(error) => {
             complain(error);
             Status::Failed
+        }
+        // A server that ends cancels calls, too.
+        CallError::Rpc(error)
+            if matches!(error.kind(), ErrorKind::Cancelled) && ipcall::interrupted() =>
+        {
+            complain("interrupted");
+            Status::Interrupted
         }
         CallError::Rpc(error) => {
             complain(&error);
@@ -185,20 +188,9 @@ async fn search(
     if let Some(deadline) = deadline {
         client = client.with_deadline(deadline);
     }
+    // As long as there is no call, Ctrl-C ends this process, and it does so still if this should fail.
+    let _ = ipcall::cancel_on_ctrl_c();
     client.search(query).await
-}
-
-/// What `call` gives, or nothing at Ctrl-C: then it is dropped, and with that the server is told.
-async fn until_ctrl_c<T>(call: impl Future<Output = T>) -> Option<T> {
-    let Ok(mut interrupts) = signal(SignalKind::interrupt()) else {
-        // Ctrl-C ends this process then, and the server notices that.
-        return Some(call.await);
-    };
-    tokio::select! {
-        biased;
-        _ = interrupts.recv() => None,
-        answer = call => Some(answer),
-    }
 }
 
 /// Prints what was found, and says what was not looked at.
