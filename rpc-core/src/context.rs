@@ -71,7 +71,7 @@ impl Context {
     /// `cx.check()?` now and then ends a long handler when it is of no more use.
     ///
     /// # Errors
-    /// Why the call was cancelled. A caller that waits is told so, whatever error the handler returns then.
+    /// Why the call was cancelled. A caller that still waits is told so, whatever the handler returns then.
     pub fn check(&self) -> Result<(), Cancelled> {
         if let Some(cause) = self.token.as_ref().and_then(CancelToken::cause) {
             return Err(Cancelled { cause });

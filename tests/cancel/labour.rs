@@ -70,7 +70,8 @@ impl Work {
 /// What the tests and the handlers share.
 pub(crate) struct State {
     started: AtomicU32,
-    ended: Mutex<Vec<Ended>>,
+    /// How many have ended, and how the last one has.
+    ended: Mutex<(usize, Option<Ended>)>,
     pipe: (OwnedFd, OwnedFd),
 }
 
@@ -87,7 +88,8 @@ struct Running<'a>(&'a State, Option<&'a Context>);
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         let cause = self.1.and_then(|cx| cx.check().err()).map(|cancelled| cancelled.cause);
-        self.0.ended.lock().unwrap().push(Ended { at: Instant::now(), cause });
+        let mut ended = self.0.ended.lock().unwrap();
+        *ended = (ended.0 + 1, Some(Ended { at: Instant::now(), cause }));
     }
 }
 
@@ -106,11 +108,11 @@ impl State {
     }
 
     pub(crate) fn ended(&self) -> usize {
-        self.ended.lock().unwrap().len()
+        self.ended.lock().unwrap().0
     }
 
     pub(crate) fn last_end(&self) -> Ended {
-        *self.ended.lock().unwrap().last().unwrap()
+        self.ended.lock().unwrap().1.unwrap()
     }
 
     fn run<'a>(&'a self, cx: Option<&'a Context>) -> Running<'a> {

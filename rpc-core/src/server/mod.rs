@@ -68,7 +68,8 @@ impl Server {
         self
     }
 
-    /// How long calls that were accepted may still take when the server is told to stop. 10 s.
+    /// How long calls that were accepted may still take when the server is told to stop. 10 s. What is left then is
+    /// cancelled, and their callers are told that the server has stopped.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -130,6 +131,7 @@ impl Server {
             admission: Arc::default(),
             stats: Arc::default(),
             draining: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         });
         Ok(Bound { shared, places, shutdown, busy: self.busy })
     }
@@ -257,9 +259,15 @@ struct Shared {
     admission: Arc<Admission>,
     stats: Arc<Stats>,
     draining: AtomicBool,
+    /// Whether the grace time is over, too.
+    closing: AtomicBool,
 }
 
 impl Shared {
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }

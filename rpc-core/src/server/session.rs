@@ -272,21 +272,19 @@ fn panicked(panic: &(dyn Any + Send)) -> Reply {
     Reply::failure(Status::Panicked, &Failure::not_executed(message).executed(1))
 }
 
-/// The reply to a call whose handler has ended: one that has failed after the call was cancelled has failed
-/// because of that, and after its time a value may be what there was until then.
+/// The reply to a call whose handler has ended. One that was cancelled before is answered as such: what its
+/// handler gives may be what there was until then. Not where the handler is to run to its end: then it is its value.
 #[inline(always)]
 pub(crate) fn settled(reply: Reply, terms: &Terms, budget: Duration) -> Reply {
     match &terms.token {
         None => reply,
-        Some(token) => settled_by(token, reply, budget),
+        Some(token) => settled_by(token, reply, terms.cancellable, budget),
     }
 }
 
-fn settled_by(token: &CancelToken, reply: Reply, budget: Duration) -> Reply {
+fn settled_by(token: &CancelToken, reply: Reply, cancellable: bool, budget: Duration) -> Reply {
     match token.cause() {
-        Some(cause) if reply.status != OK || cause == CancelCause::Deadline => {
-            ended_by(cause, budget)
-        }
+        Some(cause) if reply.status != OK || cancellable => ended_by(cause, budget),
         _ => reply,
     }
 }

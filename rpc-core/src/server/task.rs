@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::connection::greeting::{self, Reason, rejection};
 use crate::connection::outbox::{Blocked, Message, Outbox};
-use crate::connection::source::{Filled, Source, ended};
+use crate::connection::source::{self, Filled, Source};
 use crate::error::{ErrorKind, RpcError};
 use crate::protocol::hello::Hello;
 use crate::server::admission::{self, Place as Admitted};
 use crate::server::session::Session;
-use crate::server::{ACCEPT_PAUSE, Bound, Place, Served, Shared, is_passing};
+use crate::server::{ACCEPT_PAUSE, Bound, LINGER, Place, Served, Shared, is_passing};
 use crate::transport::Transport;
 use crate::wait::task::{Nudge, Nudged, TaskListener, TaskSource, room};
 
@@ -79,10 +79,19 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
     drop(accepted);
     shared.draining.store(true, Ordering::Release);
     connections.nudge_all();
-    let drained = async { while tasks.join_next().await.is_some() {} };
-    let _ = timeout(shared.grace, drained).await;
+    if timeout(shared.grace, ended(&mut tasks)).await.is_err() {
+        // Those who still wait are told so, as far as they listen.
+        shared.closing.store(true, Ordering::Release);
+        connections.nudge_all();
+        let _ = timeout(2 * LINGER, ended(&mut tasks)).await;
+    }
     tasks.shutdown().await;
     Ok(())
+}
+
+/// Waits for the ends of all connections. Cancel safe.
+async fn ended(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
 }
 
 /// Nothing is sent: it is its end that tells something.
@@ -149,7 +158,7 @@ async fn connect(
     let Transport { reader, writer, peer } = transport;
     let limits = &at.settings.limits;
     let mut source =
-        TaskSource::new(Source::new(reader, limits), at.settings.spin).map_err(ended)?;
+        TaskSource::new(Source::new(reader, limits), at.settings.spin).map_err(source::ended)?;
     let mut outbox = Outbox::new(writer);
     let nudge = Arc::new(Nudge::default());
     let _registered = connections.register(&nudge);
@@ -206,7 +215,7 @@ async fn greet(
     admitted: &Admitted,
 ) -> Result<Hello, RpcError> {
     loop {
-        let filled = poll_fn(|cx| source.poll_fill(cx)).await.map_err(ended)?;
+        let filled = poll_fn(|cx| source.poll_fill(cx)).await.map_err(source::ended)?;
         let theirs = match greeting::hello(source.source()) {
             Ok(theirs) => theirs,
             Err(error) if matches!(error.kind(), ErrorKind::Refused { .. }) => {

@@ -110,7 +110,8 @@ impl Connection {
                 let mut requests = self.inner.requests();
                 requests.drain();
                 // What was answered has to be written, too; whoever writes nudges when it is.
-                if requests.in_flight() == 0 && self.inner.session.outbox.is_idle() {
+                let is_done = requests.in_flight() == 0 && self.inner.session.outbox.is_idle();
+                if is_done || self.inner.shared.is_closing() {
                     let kind = ErrorKind::Refused { reason: "the server has stopped".to_owned() };
                     let error = RpcError::not_executed(kind);
                     return Poll::Ready(Err((Reason::ShuttingDown, error)));

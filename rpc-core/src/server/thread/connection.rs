@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::greet::finish_writing;
 use super::handling::handle_call;
-use super::watch::{Kept, Watched};
+use super::watch::{Kept, Roll, Watched};
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
 use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
@@ -61,8 +61,14 @@ const DRY: u32 = 64;
 
 impl Connection {
     /// One whose handshake is done.
-    pub(super) fn new(shared: Arc<Shared>, session: Session, source: Box<ThreadSource>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        session: Session,
+        source: Box<ThreadSource>,
+        roll: &Roll,
+    ) -> Self {
         let watched = Watched::new(&session.limits);
+        roll.add(&watched);
         Self {
             shared,
             session,

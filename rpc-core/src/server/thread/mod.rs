@@ -10,13 +10,15 @@ mod watch;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use self::busy::Busy;
 use self::connection::{Connection, End};
 use self::greet::greet;
+use self::watch::Roll;
 use crate::connection::greeting::Reason;
 use crate::connection::outbox::Outbox;
 use crate::connection::source::Source;
@@ -24,7 +26,9 @@ use crate::error::{ErrorKind, RpcError};
 use crate::server::admission::Place as Admitted;
 use crate::server::session::Session;
 use crate::server::shutdown::Shutdown;
-use crate::server::{ACCEPT_PAUSE, Bound, Place, Served, Shared, ShutdownHandle, is_passing};
+use crate::server::{
+    ACCEPT_PAUSE, Bound, LINGER, Place, Served, Shared, ShutdownHandle, is_passing,
+};
 use crate::transport::{Peer, Transport};
 use crate::wait::thread::{ThreadSource, accept};
 
@@ -35,15 +39,20 @@ pub(super) fn serve(bound: Bound) -> Result<(), RpcError> {
     let busy = busy.map(Busy::start).transpose()?;
     let (sender, all_ended) = mpsc::channel();
     let alive = Arc::new(Alive { _sender: sender, stop: shutdown.handle() });
-    let mut host = Host { shared, shutdown, alive: Some(alive), busy };
+    let mut host = Host { shared, shutdown, alive: Some(alive), busy, roll: Roll::default() };
     // The names go with it, before the connections do, so that a successor can have them.
     let served = host.accept_all(places);
     // Until the end, a signal is no more than it was.
-    let Host { shared, shutdown, alive, busy } = host;
+    let Host { shared, shutdown, alive, busy, roll } = host;
     shared.draining.store(true, Ordering::Release);
     shutdown.handle().shutdown();
     drop((alive, busy));
-    let _ = all_ended.recv_timeout(shared.grace);
+    if all_ended.recv_timeout(shared.grace) == Err(RecvTimeoutError::Timeout) {
+        // Whose handler ends by that tells its client.
+        shared.closing.store(true, Ordering::Release);
+        roll.close();
+        let _ = all_ended.recv_timeout(LINGER);
+    }
     served
 }
 
@@ -68,6 +77,7 @@ struct Host {
     /// `None` when nobody can come any more.
     alive: Option<Arc<Alive>>,
     busy: Option<Busy>,
+    roll: Roll,
 }
 
 impl Host {
@@ -121,6 +131,7 @@ impl Host {
             shared: Arc::clone(shared),
             at: Arc::clone(at),
             admitted,
+            roll: self.roll.clone(),
             _alive: self.alive.clone(),
         };
         let busy = self.busy.clone();
@@ -138,6 +149,7 @@ struct Seat {
     shared: Arc<Shared>,
     at: Arc<Served>,
     admitted: Admitted,
+    roll: Roll,
     /// The last thing that a connection has.
     _alive: Option<Arc<Alive>>,
 }
@@ -180,7 +192,7 @@ impl Seat {
             message_limit: usize::try_from(theirs.message_limit).unwrap_or(usize::MAX),
         };
         self.shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(Connection::new(Arc::clone(&self.shared), session, source)))
+        Ok(Some(Connection::new(Arc::clone(&self.shared), session, source, &self.roll)))
     }
 
     /// Says goodbye where the client does not know, and lets it go.

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -112,6 +112,13 @@ impl Watched {
         }
     }
 
+    /// Tells the handler that runs, if it asks, that the server ends.
+    fn close(&self) {
+        if let Some(lent) = &self.state().lent {
+            lent.token.cancel_because(CancelCause::Closing);
+        }
+    }
+
     /// The handler has ended.
     pub(super) fn take_back(&self) -> Option<Box<ThreadSource>> {
         let (lent, settled) = {
@@ -135,6 +142,24 @@ impl Watched {
             _ => 0,
         };
         kept
+    }
+}
+
+/// The connections of a server, for its end.
+#[derive(Clone, Default)]
+pub(super) struct Roll(Arc<Mutex<Vec<Weak<Watched>>>>);
+
+impl Roll {
+    pub(super) fn add(&self, watched: &Arc<Watched>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(watched));
+    }
+
+    /// Cancels what still runs.
+    pub(super) fn close(&self) {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        all.iter().filter_map(Weak::upgrade).for_each(|watched| watched.close());
     }
 }
 
