@@ -14,7 +14,8 @@ mod unharmed;
 /// Not a test of its own: what another test has started this executable for.
 #[test]
 fn play() {
-    support::role::play(|role, about, _control| match role {
+    support::role::play(|role, about, control| match role {
+        "storm" => storms::storm(about, control),
         "caller" => matrix::call(about),
         other => panic!("nobody has written the role {other}"),
     });

@@ -41,6 +41,11 @@ impl Control {
         self.writer.try_clone().unwrap()
     }
 
+    /// Another who hears lines from the same place: each line is heard by one.
+    pub(crate) fn listener(&self) -> Self {
+        Self::new(self.writer())
+    }
+
     pub(crate) fn say(&mut self, line: &str) {
         writeln!(self.writer, "{line}").unwrap();
     }

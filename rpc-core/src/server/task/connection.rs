@@ -34,6 +34,9 @@ use crate::wire::frame::{self, ANSWER, FRAGMENT, Header};
 /// reading meanwhile.
 const LARGE: usize = 256 << 10;
 
+/// Handlers that become tasks before other connections have their turn, and the tasks.
+const STARTED: u32 = 8;
+
 /// Why a connection ends, and what the peer is told.
 type End = (Reason, RpcError);
 
@@ -44,6 +47,8 @@ pub(super) struct Connection {
     batch: Vec<u8>,
     /// Whether something may have come that is not handled yet, behind the client's `Hello` at first.
     unhandled: bool,
+    /// Handlers that have become tasks in this turn.
+    started: u32,
     /// Whether all has come that will.
     ended: bool,
     /// Whether the client has said goodbye.
@@ -80,6 +85,7 @@ impl Connection {
             source,
             batch: Vec::new(),
             unhandled: true,
+            started: 0,
             ended: false,
             farewell: false,
             timer: None,
@@ -90,6 +96,7 @@ impl Connection {
 
     /// Serves. Ready when the connection has ended, `Ok` if in order.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        self.started = 0;
         loop {
             let read = self.poll_read(cx);
             self.flush();
@@ -134,6 +141,11 @@ impl Connection {
             if self.unhandled {
                 self.unhandled = !self.handle_all()?;
                 self.flush();
+                if self.started >= STARTED {
+                    self.unhandled = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 if self.unhandled {
                     continue;
                 }
@@ -168,8 +180,10 @@ impl Connection {
             };
             match event {
                 Event::Call(call) => {
-                    let more = handle_call(inner, call, &mut self.batch)?;
-                    if !more || self.batch.len() > BATCH || inner.session.outbox.is_crowded() {
+                    let next = handle_call(inner, call, &mut self.batch)?;
+                    self.started += u32::from(next != Next::Go);
+                    let full = next == Next::Stop || self.started >= STARTED;
+                    if full || self.batch.len() > BATCH || inner.session.outbox.is_crowded() {
                         return Ok(false);
                     }
                 }
@@ -264,14 +278,24 @@ fn broken(reason: String) -> End {
     (Reason::Violation, error)
 }
 
-/// Starts a call. What is done at once is answered in `batch`. `false` when no further call should be
-/// started now.
+/// What comes after a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// It is answered.
+    Go,
+    /// It has become a task.
+    Started,
+    /// The same, and no further call should be started now.
+    Stop,
+}
+
+/// Starts a call. What is done at once is answered in `batch`.
 #[inline]
 fn handle_call(
     inner: &Arc<Inner>,
     call: IncomingCall<'_>,
     batch: &mut Vec<u8>,
-) -> Result<bool, End> {
+) -> Result<Next, End> {
     let (id, oneway) = (call.id, call.oneway);
     // As the client counts them. What is small is bounded by the number of calls.
     let bytes = if call.payload.len() > FRAGMENT { call.payload.len() } else { 0 };
@@ -290,7 +314,7 @@ fn handle_call(
         if !oneway {
             session.batch(id, rejected(rejection), batch);
         }
-        return Ok(true);
+        return Ok(Next::Go);
     }
     inner.shared.stats.calls.fetch_add(1, Ordering::Relaxed);
     let Started { kind, terms, budget } = session.start(Arrival::borrowed(call), None);
@@ -300,7 +324,7 @@ fn handle_call(
         Kind::Cancelled(cause) => ended_by(cause, budget),
         Kind::Blocking(handler) => {
             running().start_blocking(handler, terms, budget);
-            return Ok(!inner.requests().is_full());
+            return Ok(inner.after_start());
         }
         Kind::Future(mut future) => {
             let polled = if bytes > LARGE {
@@ -313,7 +337,7 @@ fn handle_call(
                 Poll::Ready(reply) => settled(reply, &terms, budget),
                 Poll::Pending => {
                     running().start_future(future, terms, budget);
-                    return Ok(!inner.requests().is_full());
+                    return Ok(inner.after_start());
                 }
             }
         }
@@ -322,7 +346,7 @@ fn handle_call(
     if !oneway {
         session.batch(id, reply, batch);
     }
-    Ok(true)
+    Ok(Next::Go)
 }
 
 fn poll_guarded(future: &mut HandlerFuture, cx: &mut Context<'_>) -> Poll<Reply> {
@@ -346,6 +370,10 @@ impl Inner {
     #[inline]
     fn holds_back(&self, waker: &Waker) -> bool {
         self.session.outbox.is_full(waker) || self.requests().is_full()
+    }
+
+    fn after_start(&self) -> Next {
+        if self.requests().is_full() { Next::Stop } else { Next::Started }
     }
 
     #[inline]
