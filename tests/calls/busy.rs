@@ -6,24 +6,17 @@ use std::thread;
 use std::time::Duration;
 
 use ipcall::{Endpoint, ErrorKind, Server};
-use nix::sched::{CpuSet, sched_getaffinity};
-use nix::unistd::Pid;
+use nix::sched::CpuSet;
 
 use crate::support::frame::Frame;
 use crate::support::raw::{Raw, number};
-use crate::support::serving::run;
+use crate::support::serving::{cpu, run};
 use crate::support::waiting::until;
 use crate::support::{Serving, Waits, assert_kind, is_gone, over_every_scheme, rpc_error};
 use crate::workshop::{State, WorkshopBlockingClient, WorkshopClient, pattern};
 
 /// How servers are served by such a thread: from a runtime, or without one.
 const WAYS: [Waits; 2] = [Waits::CurrentThread, Waits::Threads];
-
-/// A CPU that this process may use.
-fn cpu() -> usize {
-    let usable = sched_getaffinity(Pid::from_raw(0)).unwrap();
-    (0..CpuSet::count()).find(|&cpu| usable.is_set(cpu).unwrap()).unwrap()
-}
 
 fn client(endpoint: &Endpoint) -> WorkshopBlockingClient {
     WorkshopBlockingClient::connect(endpoint).unwrap()

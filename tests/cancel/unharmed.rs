@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ipcall::{ErrorKind, Outcome};
 
-use crate::labour::{LabourBlockingClient, LabourClient, State};
-use crate::support::serving::run;
+use crate::labour::{LabourBlockingClient, LabourClient, State, Work, work};
+use crate::support::serving::{cpu, run};
 use crate::support::waiting::{until, until_async};
 use crate::support::{Serving, Waits, assert_kind, over_every_scheme, rpc_error};
 
@@ -48,5 +48,26 @@ fn a_blocking_client_returns_by_its_deadline() {
             until(|| state.ended() == 3);
             assert_eq!(state.started(), 3);
         }
+    });
+}
+
+#[test]
+fn a_thread_that_serves_all_connections_is_told_of_cancellations_too() {
+    over_every_scheme(|subject| {
+        let (state, endpoint) = (State::new(), subject.endpoint());
+        let server = state.server().busy_poll(cpu());
+        let _serving = Serving::start(Waits::Threads, server, &endpoint);
+        run(async {
+            let client = LabourClient::connect(&endpoint).await.unwrap();
+            for (before, kind) in Work::ALL.into_iter().enumerate() {
+                tokio::select! {
+                    biased;
+                    result = work(&client, kind) => panic!("{kind:?} has ended: {result:?}"),
+                    () = until_async(|| state.started() as usize > before) => {}
+                }
+                assert_eq!(client.add(1, 2).await.unwrap(), 3);
+                assert_eq!(state.ended(), before + 1);
+            }
+        });
     });
 }

@@ -6,6 +6,8 @@ use std::thread::{self, JoinHandle};
 
 use ipcall::transport::Binder;
 use ipcall::{Bound, Endpoint, RpcError, Server, ShutdownHandle, Stats};
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use tokio::runtime::{Builder, Runtime};
 
 /// How a server, or a client, waits.
@@ -31,6 +33,12 @@ impl Waits {
             Self::Threads => bound.serve_blocking(),
         }
     }
+}
+
+/// A CPU that this process may use.
+pub(crate) fn cpu() -> usize {
+    let usable = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    (0..CpuSet::count()).find(|&cpu| usable.is_set(cpu).unwrap()).unwrap()
 }
 
 pub(crate) fn current_thread() -> Runtime {

@@ -1,5 +1,6 @@
 //! A thread that repeats what one signal may miss: it is there only while there is somebody to interrupt.
 
+use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -18,12 +19,12 @@ struct Interrupted {
     sections: Vec<Arc<Section>>,
     /// Rounds since the last one came.
     rounds: u32,
-    /// Whether the thread is there.
-    runs: bool,
+    /// The process in which the thread is there: a forked child has none.
+    runs: Option<u32>,
 }
 
 static INTERRUPTED: Mutex<Interrupted> =
-    Mutex::new(Interrupted { sections: Vec::new(), rounds: 0, runs: false });
+    Mutex::new(Interrupted { sections: Vec::new(), rounds: 0, runs: None });
 
 fn lock() -> MutexGuard<'static, Interrupted> {
     INTERRUPTED.lock().unwrap_or_else(PoisonError::into_inner)
@@ -35,12 +36,14 @@ pub(super) fn interrupt(mut sections: Vec<Arc<Section>>) {
     let mut interrupted = lock();
     interrupted.sections.append(&mut sections);
     interrupted.rounds = 0;
-    if interrupted.runs || interrupted.sections.is_empty() {
+    let runs = interrupted.runs == Some(process::id());
+    if runs || interrupted.sections.is_empty() {
         return;
     }
     let name = "ipcall-interrupt".to_owned();
     // Without a thread they have had one signal, and get the next when somebody else is cancelled.
-    interrupted.runs = thread::Builder::new().name(name).spawn(repeat).is_ok();
+    let started = thread::Builder::new().name(name).spawn(repeat);
+    interrupted.runs = started.is_ok().then(process::id);
 }
 
 fn repeat() {
@@ -50,7 +53,7 @@ fn repeat() {
         let mut interrupted = lock();
         interrupted.sections.retain(|section| section.interrupt());
         if interrupted.sections.is_empty() {
-            interrupted.runs = false;
+            interrupted.runs = None;
             return;
         }
         interrupted.rounds = interrupted.rounds.saturating_add(1);

@@ -2,18 +2,16 @@
 //! call's time are told to the handler, and what else comes is kept.
 //!
 //! One thread does that for all connections of the process. A handler that ends soon is never looked at: at every
-//! [`TICK`] the watch begins to read for those that were running at the last one already. It is there as long as there
+//! tick ([`watcher`]) the watch begins to read for those that were running at the last one already. It is there as long as there
 //! are connections whose handlers last, and some time beyond.
 
+mod watcher;
+
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
-
+use self::watcher::Watch;
 use super::connection::{End, broken, lost};
 use crate::cancel::{CancelCause, CancelToken};
 use crate::connection::greeting::Reason;
@@ -21,14 +19,8 @@ use crate::connection::source::{Filled, violated};
 use crate::limits::Limits;
 use crate::protocol::incoming::Event;
 use crate::server::session::Arrival;
-use crate::wait::thread::{ThreadSource, any};
+use crate::wait::thread::ThreadSource;
 use crate::wire::frame::{self, Header};
-
-/// How long a handler may take without being watched.
-const TICK: Duration = Duration::from_millis(5);
-
-/// How long the thread stays without anything to watch.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// What a connection's thread lends while its handler runs.
 pub(super) struct Lent {
@@ -255,165 +247,4 @@ fn withdraw(id: u64, kept: &mut VecDeque<Kept>) {
         let bytes = call.bytes();
         *place = Kept::Withdrawn { id, oneway: false, bytes };
     }
-}
-
-/// What the watching thread and the others share.
-struct Watch {
-    /// Those that it does not know yet.
-    new: Mutex<New>,
-    bell: OnceLock<EventFd>,
-}
-
-struct New {
-    watched: Vec<Arc<Watched>>,
-    /// Whether the thread is there.
-    runs: bool,
-}
-
-impl Watch {
-    fn get() -> &'static Self {
-        static WATCH: Watch = Watch {
-            new: Mutex::new(New { watched: Vec::new(), runs: false }),
-            bell: OnceLock::new(),
-        };
-        &WATCH
-    }
-
-    fn add(watched: Arc<Watched>) {
-        let watch = Self::get();
-        let mut new = watch.new.lock().unwrap_or_else(PoisonError::into_inner);
-        new.watched.push(watched);
-        if new.runs {
-            drop(new);
-            watch.ring();
-            return;
-        }
-        let name = "ipcall-watch".to_owned();
-        // Without a thread a handler is told when it asks for its deadline, and of nothing else; the next one tries again.
-        new.runs = thread::Builder::new().name(name).spawn(|| watch.run()).is_ok();
-        if !new.runs {
-            for watched in new.watched.drain(..) {
-                watched.state().known = false;
-            }
-        }
-    }
-
-    fn ring(&self) {
-        if let Some(bell) = self.bell.get() {
-            // Were it full, it would be ringing.
-            let _ = bell.write(1);
-        }
-    }
-
-    /// The thread.
-    fn run(&self) {
-        if self.bell.get().is_none() {
-            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-            if let Ok(bell) = EventFd::from_flags(flags) {
-                let _ = self.bell.set(bell);
-            }
-        }
-        let mut places: Vec<Place> = Vec::new();
-        let mut next_tick = Instant::now();
-        loop {
-            {
-                let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
-                places.extend(new.watched.drain(..).map(Place::new));
-            }
-            let now = Instant::now();
-            let tick = now >= next_tick;
-            if tick {
-                next_tick = now + TICK;
-            }
-            places.retain_mut(|place| place.look(now, tick));
-            let patience = if places.is_empty() {
-                Some(LINGER)
-            } else if places.iter().any(|place| !place.settled) {
-                Some(next_tick.saturating_duration_since(now))
-            } else {
-                let deadline = places.iter().filter_map(|place| place.deadline).min();
-                deadline.map(|deadline| deadline.saturating_duration_since(now))
-            };
-            let slept = self.sleep(&places, patience);
-            if places.is_empty() && slept {
-                let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
-                if new.watched.is_empty() {
-                    new.runs = false;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Sleeps until there is something to do. Whether nothing has come in all that time.
-    fn sleep(&self, places: &[Place], patience: Option<Duration>) -> bool {
-        let Some(bell) = self.bell.get() else {
-            thread::sleep(patience.unwrap_or(TICK).min(TICK));
-            return true;
-        };
-        let sources = places.iter().filter_map(|place| place.descriptor.as_ref());
-        let descriptors = std::iter::once(bell.as_fd()).chain(sources.map(AsFd::as_fd));
-        let ready = any(descriptors, patience).unwrap_or_default();
-        if ready.first() == Some(&0) {
-            let _ = bell.read();
-        }
-        ready.is_empty()
-    }
-}
-
-/// A connection that the watch knows.
-struct Place {
-    watched: Arc<Watched>,
-    /// What the connection reads from, while the watch reads for it.
-    descriptor: Option<OwnedFd>,
-    /// The handlers that had run at the last tick.
-    rounds: u64,
-    /// Whether there is nothing to do before something happens, or the time of the call is over.
-    settled: bool,
-    deadline: Option<Instant>,
-}
-
-impl Place {
-    fn new(watched: Arc<Watched>) -> Self {
-        Self { watched, descriptor: None, rounds: 0, settled: false, deadline: None }
-    }
-
-    /// Does what there is to do; `false` if this is to be forgotten, because no handler has run for a while.
-    fn look(&mut self, now: Instant, tick: bool) -> bool {
-        let state = &mut *self.watched.state();
-        let lasts = state.rounds == self.rounds;
-        if tick {
-            self.rounds = state.rounds;
-        }
-        if !lasts || state.lent.is_none() {
-            (self.descriptor, self.settled, self.deadline) = (None, false, None);
-        }
-        let Some(lent) = &state.lent else {
-            let idle = tick && lasts;
-            state.known &= !idle;
-            return !idle;
-        };
-        let is_late = lent.deadline.is_some_and(|deadline| deadline <= now);
-        if is_late {
-            lent.token.cancel_because(CancelCause::Deadline);
-        }
-        self.deadline = lent.deadline.filter(|_| !is_late);
-        if lasts && (tick || self.settled) {
-            let goes_on = state.read(&self.watched);
-            self.descriptor = match &state.lent {
-                Some(lent) if goes_on => {
-                    self.descriptor.take().or_else(|| clone(&lent.source).ok())
-                }
-                _ => None,
-            };
-            // Without a descriptor it is read at each tick.
-            self.settled = self.descriptor.is_some() || !goes_on;
-            state.settled = self.settled;
-        }
-        true
-    }
-}
-
-fn clone(source: &ThreadSource) -> io::Result<OwnedFd> {
-    source.source.half.as_fd().try_clone_to_owned()
 }
