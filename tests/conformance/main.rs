@@ -76,6 +76,7 @@ macro_rules! tests {
             a_living_server_keeps_its_name,
             a_dropped_name_is_free,
             of_servers_starting_at_once_one_wins,
+            servers_stopping_at_once_leave_nothing,
             clients_are_accepted_one_by_one,
             connections_outlive_their_listener,
             clients_not_accepted_see_the_end;

@@ -89,6 +89,24 @@ fn assert_one_wins(endpoint: &Endpoint) {
     }
 }
 
+/// Their names stand beside each other, so that each comes upon the lock of another.
+pub(crate) fn servers_stopping_at_once_leave_nothing(subject: &Subject) {
+    for _ in 0..20 {
+        let endpoints = (0..AT_ONCE).map(|number| subject.endpoint(&format!("neighbour{number}")));
+        let listeners: Vec<_> = endpoints.map(|endpoint| bind(&endpoint)).collect();
+        let stop = Barrier::new(AT_ONCE);
+        thread::scope(|scope| {
+            for listener in listeners {
+                scope.spawn(|| {
+                    stop.wait();
+                    drop(listener);
+                });
+            }
+        });
+        assert_eq!(subject.scratch().entries(), [""; 0]);
+    }
+}
+
 pub(crate) fn clients_are_accepted_one_by_one(subject: &Subject) {
     let endpoint = subject.endpoint("many");
     let mut listener = bind(&endpoint);

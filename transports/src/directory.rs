@@ -24,6 +24,10 @@ use nix::unistd::geteuid;
 const LOCK_ATTEMPTS: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
+/// The same for who stops, whom nobody should have to wait for.
+const LEAVE_ATTEMPTS: u32 = 100;
+const LEAVE_PAUSE: Duration = Duration::from_millis(1);
+
 /// Who has to get through the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -166,6 +170,19 @@ impl Directory {
         }
     }
 
+    /// Takes the lock to give something back: waits for a moment for another who is just starting or stopping, which may
+    /// be a server of this process in the same directory. `None` if that takes longer.
+    pub(crate) fn lock_to_leave(&self) -> Option<Locked> {
+        for _ in 0..LEAVE_ATTEMPTS {
+            match self.try_lock() {
+                Ok(Some(locked)) => return Some(locked),
+                Ok(None) => thread::sleep(LEAVE_PAUSE),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
     fn is_still_there(&self) -> bool {
         match (self.file.metadata(), fs::metadata(&self.path)) {
             (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
@@ -183,7 +200,7 @@ impl Drop for Directory {
         // With the lock, because a server that is just starting has already made sure that the
         // directory is there. Without it that server is the one that keeps the directory.
         if self.made
-            && let Ok(Some(_locked)) = self.try_lock()
+            && let Some(_locked) = self.lock_to_leave()
             && self.is_still_there()
         {
             // Not empty means that other names are in use.

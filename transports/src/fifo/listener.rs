@@ -186,7 +186,7 @@ impl Drop for Waiting {
         let Place { address, directory } = &*self.0;
         // With the lock, and while the name is free: otherwise another server is just starting, or
         // serves there already, and has removed these pairs itself.
-        if let Ok(Some(_locked)) = directory.try_lock()
+        if let Some(_locked) = directory.lock_to_leave()
             && fstatat(directory.file(), address.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
                 .is_err_and(|errno| errno == Errno::ENOENT)
         {

@@ -173,7 +173,7 @@ impl Drop for Name {
         }
         // With the lock: otherwise another server is just starting, and finds this one's place stale, or
         // will the next time.
-        let Ok(Some(_locked)) = self.parent.try_lock() else { return };
+        let Some(_locked) = self.parent.lock_to_leave() else { return };
         let (parent, name) = (self.parent.file(), self.name.as_os_str());
         for _ in 0..CLEARINGS {
             // Clients that are just coming may bring something in between, also into their own directories.

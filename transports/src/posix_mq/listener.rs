@@ -196,8 +196,8 @@ impl Drop for Listener {
         self.rendezvous.remove();
         // With the directory's lock nobody takes the key file over, so it goes last: whoever is killed half-way
         // leaves it to the next. Who has the lock now is starting or stopping, and soon done.
-        let locked = self.name.directory.try_lock();
-        if matches!(locked, Ok(Some(_))) {
+        let locked = self.name.directory.lock_to_leave();
+        if locked.is_some() {
             let _ = self.name.key.end_listening();
         } else {
             self.name.give_back();
