@@ -284,6 +284,8 @@ pub(crate) fn settled(reply: Reply, terms: &Terms, budget: Duration) -> Reply {
 
 fn settled_by(token: &CancelToken, reply: Reply, cancellable: bool, budget: Duration) -> Reply {
     match token.cause() {
+        // A panic is none the less one.
+        _ if reply.status == Status::Panicked as u16 => reply,
         Some(cause) if reply.status != OK || cancellable => ended_by(cause, budget),
         _ => reply,
     }
