@@ -5,6 +5,7 @@
 mod support;
 
 mod closing;
+mod forged;
 mod labour;
 mod matrix;
 mod reading_ahead;
@@ -15,6 +16,7 @@ mod unharmed;
 #[test]
 fn play() {
     support::role::play(|role, about, control| match role {
+        "bombarded" => forged::serve(about, control),
         "storm" => storms::storm(about, control),
         "caller" => matrix::call(about),
         other => panic!("nobody has written the role {other}"),
