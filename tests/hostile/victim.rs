@@ -175,6 +175,8 @@ impl Victim {
             assert!(peak < self.memory, "{} MiB were resident", peak >> 20);
         }
         self.server.control().say("stop");
+        // It also tells of those whom it still says goodbye to, and must not wait for somebody to hear that.
+        while self.server.control().hear().is_some() {}
         match self.server {
             Host::Process(process) => assert!(process.wait().success(), "see above"),
             Host::Thread(_, thread) => thread.into_iter().for_each(|thread| thread.join().unwrap()),
