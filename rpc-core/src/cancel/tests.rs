@@ -76,7 +76,7 @@ fn waiting_ends_when_it_is_cancelled_and_leaves_nothing() {
 fn a_system_call_ends_whenever_it_is_cancelled() {
     // Many times, so that the signal falls between the look and the call, too. `IPCALL_CANCEL_ROUNDS` of them.
     let rounds = std::env::var("IPCALL_CANCEL_ROUNDS").ok().and_then(|text| text.parse().ok());
-    let (ours, _theirs) = nix::unistd::pipe().unwrap();
+    let (ours, theirs) = nix::unistd::pipe().unwrap();
     for round in 0..rounds.unwrap_or(500_u64) {
         let token = CancelToken::new();
         let canceller = thread::spawn({
@@ -87,11 +87,22 @@ fn a_system_call_ends_whenever_it_is_cancelled() {
                 token.cancel();
             }
         });
-        let mut byte = [0];
+        let (mut byte, (sender, ended)) = ([0], mpsc::channel());
+        // A signal that is missed is found to be, instead of being waited for.
+        let watchdog = thread::spawn({
+            let theirs = theirs.try_clone().unwrap();
+            move || {
+                if ended.recv_timeout(Duration::from_secs(20)).is_err() {
+                    nix::unistd::write(theirs, b"?").unwrap();
+                }
+            }
+        });
         let read = token.interruptible(|| nix::unistd::read(ours.as_fd(), &mut byte));
-        assert_eq!(read, Err(Errno::EINTR));
+        sender.send(()).unwrap();
+        assert_eq!(read, Err(Errno::EINTR), "round {round}");
         assert!(token.0.waiting().sections.is_empty());
         canceller.join().unwrap();
+        watchdog.join().unwrap();
     }
 }
 
