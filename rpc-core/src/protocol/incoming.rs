@@ -10,7 +10,7 @@ mod event;
 pub use event::{Event, IncomingCall, Payload, Violation};
 
 use crate::wire::frame::{
-    ANSWER, BODY, FRAGMENT, HEADER, Header, Kind, MORE, ONEWAY, PREFACE, Prefix,
+    ANSWER, BODY, FRAGMENT, HEADER, Header, ITEM, Kind, MORE, ONEWAY, PREFACE, Prefix,
 };
 use crate::wire::payload::Received;
 use crate::wire::scratch;
@@ -162,7 +162,7 @@ impl Incoming {
             if self.stage == Stage::Hello {
                 self.first_frame(header.kind)?;
             }
-            if header.kind == Kind::Data {
+            if header.kind == Kind::Data && header.flags & ITEM == 0 {
                 self.begin_fragment(header)?;
                 continue;
             }

@@ -10,6 +10,7 @@ pub mod incoming;
 pub mod outgoing;
 mod pace;
 pub mod requests;
+pub mod streams;
 
 #[cfg(test)]
 mod pair_tests;

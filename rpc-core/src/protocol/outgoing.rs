@@ -6,10 +6,12 @@
 //! always ended first.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use crate::protocol::pace::{FRAGMENT_IN_COMPANY, Pace};
-use crate::wire::frame::{ANSWER, FRAGMENT, HEADER, Header, Kind, MORE, PIECE, Prefix};
+use crate::wire::frame::{ANSWER, END, FRAGMENT, HEADER, Header, Kind, MORE, PIECE, Prefix};
 use crate::wire::scratch;
 
 /// Bytes of a large message's data in its first frame. That frame is received into a buffer and copied;
@@ -19,7 +21,7 @@ const FIRST: usize = 4 << 10;
 /// Slices given to one write: small frames, and one fragment with its header.
 const SLICES: usize = 3;
 
-/// A message that is longer than a fragment.
+/// A message that is longer than a fragment, or a part of a stream, whose header is that of a `Data`.
 #[derive(Debug)]
 pub struct Bulk {
     /// The header of its first frame; `length` and [`MORE`] are filled in here.
@@ -34,9 +36,42 @@ pub struct Bulk {
     pub data: Vec<u8>,
     /// See `data`.
     pub skip: usize,
+    /// Told when nothing of it waits any more.
+    pub receipt: Option<Receipt>,
+}
+
+/// Tells who has sent something when it is gone, or given up.
+pub struct Receipt(pub Arc<dyn Sender>);
+
+/// Who has sent something, and waits until it is gone.
+pub trait Sender: Send + Sync {
+    /// Nothing of it waits any more.
+    fn sent(&self);
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.0.sent();
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receipt")
+    }
 }
 
 impl Bulk {
+    /// A part of the stream `header` is about, whose `code` is not looked at.
+    pub fn part_of_stream(header: Header, data: Vec<u8>, receipt: Receipt) -> Self {
+        let (metadata, lead) = (Vec::new(), Vec::new());
+        Self { header, remaining: None, metadata, lead, data, skip: 0, receipt: Some(receipt) }
+    }
+
+    fn is_part_of_stream(&self) -> bool {
+        self.header.kind == Kind::Data
+    }
+
     /// Bytes of the payload.
     fn total(&self) -> usize {
         self.lead.len() + self.data.len() - self.skip
@@ -49,6 +84,7 @@ struct Sending {
     bulk: Bulk,
     /// Bytes of `data`, from its start, that are in frames already begun.
     framed: usize,
+    /// Whether its first frame has been, if it has one of its own.
     begun: bool,
     /// Whether it ends, early, after its current fragment.
     cancelled: bool,
@@ -129,7 +165,8 @@ impl Outgoing {
     /// Queues a large message.
     pub fn push_bulk(&mut self, bulk: Bulk) {
         self.bulk_bytes += bulk.total();
-        self.bulk.push_back(Sending { framed: bulk.skip, bulk, begun: false, cancelled: false });
+        let begun = bulk.is_part_of_stream();
+        self.bulk.push_back(Sending { framed: bulk.skip, bulk, begun, cancelled: false });
     }
 
     /// Keeps the pace of large messages among small frames, by the answers to pings, or no longer, because
@@ -284,6 +321,7 @@ impl Outgoing {
     #[cold]
     fn place_cancels(&mut self) {
         for id in std::mem::take(&mut self.cancels) {
+            self.drop_stream(id);
             let is_it = |sending: &Sending| {
                 let header = &sending.bulk.header;
                 header.id == id && header.kind == Kind::Call
@@ -300,6 +338,23 @@ impl Outgoing {
             let behind = if has_call(&self.small, id) { &mut self.small } else { &mut self.urgent };
             behind.extend_from_slice(&frame);
         }
+    }
+
+    /// What waits of a stream whose call is cancelled is not sent, but for what is being written.
+    fn drop_stream(&mut self, id: u64) {
+        let writing = self.fragment.is_some();
+        let (mut index, mut bytes) = (0, 0);
+        self.bulk.retain_mut(|Sending { bulk, framed, .. }| {
+            index += 1;
+            if !bulk.is_part_of_stream() || bulk.header.id != id {
+                return true;
+            }
+            let kept = if index == 1 && writing { *framed } else { 0 };
+            bytes += bulk.data.len() - kept;
+            bulk.data.truncate(kept);
+            index == 1 && writing
+        });
+        self.bulk_bytes -= bytes;
     }
 
     /// Frames the next piece of the large message whose turn it is.
@@ -322,7 +377,12 @@ impl Outgoing {
         if sending.begun {
             let mut header = Header::new(Kind::Data, bulk.header.id);
             header.length = length as u32;
-            header.flags = if bulk.header.kind == Kind::Reply { ANSWER } else { 0 };
+            header.flags = match bulk.header.kind {
+                Kind::Data if length < left => bulk.header.flags & !END,
+                Kind::Data => bulk.header.flags,
+                Kind::Reply => ANSWER,
+                _ => 0,
+            };
             head.extend_from_slice(&header.to_bytes());
         } else {
             self.open += bulk.total();
@@ -355,7 +415,9 @@ impl Outgoing {
 
     /// Nothing more of a begun message is sent.
     fn ended(&mut self, sending: Sending) {
-        self.open -= sending.bulk.total();
+        if !sending.bulk.is_part_of_stream() {
+            self.open -= sending.bulk.total();
+        }
         self.bulk_bytes -= sending.bulk.total();
         scratch::give(sending.bulk.data);
     }

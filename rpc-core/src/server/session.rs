@@ -247,11 +247,11 @@ fn bulk(header: Header, reply: Reply) -> Bulk {
     let Reply { data, tail, .. } = reply;
     let metadata = Vec::new();
     if tail.is_empty() {
-        return Bulk { header, remaining: None, metadata, lead: Vec::new(), data, skip: HEADER };
+        return Bulk { header, remaining: None, metadata, lead: Vec::new(), data, skip: HEADER, receipt: None };
     }
     let lead = data[HEADER..].to_vec();
     scratch::give(data);
-    Bulk { header, remaining: None, metadata, lead, data: tail, skip: 0 }
+    Bulk { header, remaining: None, metadata, lead, data: tail, skip: 0, receipt: None }
 }
 
 /// Runs a handler's code; a panic becomes that call's failure.

@@ -47,9 +47,9 @@ pub enum Kind {
     Reply = 3,
     /// The caller no longer wants an answer.
     Cancel = 4,
-    /// A further fragment of a message.
+    /// A further fragment of a message, or items of a stream.
     Data = 5,
-    /// Leave to send more of a stream.
+    /// Leave to send more of a stream. Body: see [`Credit`].
     Credit = 6,
     /// Asks for the same with [`ANSWER`] set.
     Ping = 7,
@@ -82,16 +82,23 @@ pub const DEADLINE: u8 = 1 << 1;
 pub const WITH_METADATA: u8 = 1 << 2;
 /// Flag of a `Call`: no reply is wanted.
 pub const ONEWAY: u8 = 1 << 3;
-/// Flag of a `Data` or `Ping`: it belongs to an answer, so its id was chosen by the receiver.
+/// Flag of a `Data`, `Credit` or `Ping`: its id was chosen by the receiver. So it is part of an answer, or leave to
+/// send more of an argument.
 pub const ANSWER: u8 = 1 << 4;
+/// Flag of a `Data`: it carries a part of a stream, and not of a message.
+pub const ITEM: u8 = 1 << 5;
+/// Flag of a `Data` with [`ITEM`]: the stream ends with it. Of a `Credit`: no more of the stream is wanted.
+pub const END: u8 = 1 << 6;
 
 /// The flags that a frame of this kind may bear.
 pub fn allowed_flags(kind: Kind) -> u8 {
     match kind {
         Kind::Call => MORE | DEADLINE | WITH_METADATA | ONEWAY,
         Kind::Reply => MORE,
-        Kind::Data | Kind::Ping => ANSWER,
-        Kind::Hello | Kind::Cancel | Kind::Credit | Kind::Goodbye => 0,
+        Kind::Data => ANSWER | ITEM | END,
+        Kind::Credit => ANSWER | END,
+        Kind::Ping => ANSWER,
+        Kind::Hello | Kind::Cancel | Kind::Goodbye => 0,
     }
 }
 
@@ -137,7 +144,9 @@ impl Header {
         let [l0, l1, l2, l3, kind, flags, c0, c1, id @ ..] = *bytes;
         let length = u32::from_le_bytes([l0, l1, l2, l3]);
         let kind = Kind::from_number(kind).ok_or(BadFrame::Kind(kind))?;
-        if flags & !allowed_flags(kind) != 0 {
+        // What ends is a stream.
+        let without = if kind == Kind::Data && flags & ITEM == 0 { END } else { 0 };
+        if flags & (!allowed_flags(kind) | without) != 0 {
             return Err(BadFrame::Flags { kind, flags });
         }
         let limit = match kind {
@@ -269,6 +278,39 @@ impl<'a> Prefix<'a> {
             rest = after;
         }
         Ok((prefix, rest))
+    }
+}
+
+/// The body of a `Credit`: how much more of a stream may be sent. Little-endian, 8 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Credit {
+    /// Bytes.
+    pub bytes: u32,
+    /// Items.
+    pub items: u32,
+}
+
+impl Credit {
+    /// The whole frame.
+    pub fn to_frame(self, mut header: Header) -> [u8; HEADER + 8] {
+        header.length = 8;
+        let mut frame = [0; HEADER + 8];
+        frame[..HEADER].copy_from_slice(&header.to_bytes());
+        frame[HEADER..HEADER + 4].copy_from_slice(&self.bytes.to_le_bytes());
+        frame[HEADER + 4..].copy_from_slice(&self.items.to_le_bytes());
+        frame
+    }
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`BadFrame::Short`] when it is none.
+    pub fn read(body: &[u8]) -> Result<Self, BadFrame> {
+        let &[b0, b1, b2, b3, i0, i1, i2, i3] = body else {
+            return Err(BadFrame::Short { kind: Kind::Credit, length: body.len() });
+        };
+        let (bytes, items) = ([b0, b1, b2, b3], [i0, i1, i2, i3]);
+        Ok(Self { bytes: u32::from_le_bytes(bytes), items: u32::from_le_bytes(items) })
     }
 }
 

@@ -115,6 +115,14 @@ pub enum Violation {
         /// The most it may be.
         limit: usize,
     },
+    /// A part of a stream that its receiver has not made room for.
+    #[error("{what} of the stream of call {id}")]
+    Stream {
+        /// What is wrong.
+        what: &'static str,
+        /// The call.
+        id: u64,
+    },
     /// A fragment does not continue anything, or goes past the end, or begins what has begun.
     #[error("{what} of message {id}")]
     Fragment {

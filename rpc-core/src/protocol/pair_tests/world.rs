@@ -45,6 +45,7 @@ impl End {
                 lead,
                 data: payload,
                 skip: 0,
+                receipt: None,
             });
             return;
         }
