@@ -267,7 +267,15 @@ fn fragments_are_written_within_the_rules() {
     let mut outgoing = Outgoing::new(1 << 20);
     let header = Header { code: 4, ..Header::new(Kind::Call, FIRST) };
     let (metadata, lead) = (Vec::new(), Vec::new());
-    outgoing.push_bulk(Bulk { header, remaining: None, metadata, lead, data: large(), skip: 0, receipt: None });
+    outgoing.push_bulk(Bulk {
+        header,
+        remaining: None,
+        metadata,
+        lead,
+        data: large(),
+        skip: 0,
+        receipt: None,
+    });
     let mut stream = Vec::new();
     while !outgoing.is_empty() {
         let count = outgoing.slices(|slices| {

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! A module uses only what stands before it:
-//! `error, limits, cancel -> wire -> protocol -> transport -> connection -> wait -> service -> client, server`.
+//! `error, limits, cancel -> wire -> protocol -> transport -> connection -> wait -> stream -> service -> client, server`.
 
 #![forbid(unsafe_code)]
 
@@ -31,14 +31,19 @@ pub mod protocol;
 pub mod rt;
 mod server;
 mod service;
+mod stream;
 pub mod transport;
 mod wait;
 pub mod wire;
 
 pub use cancel::{CancelCause, CancelToken, Cancelled};
+pub use client::blocking::streams::Items;
+pub use client::streams::ItemStream;
 pub use client::{BlockingClient, CallOptions, Client, ConnectOptions};
 pub use client::{cancel_on_ctrl_c, clear_interrupted, interrupted};
 pub use context::Context;
 pub use error::{CallError, ErrorKind, Outcome, RpcError};
-pub use limits::{Limits, Settings, Spin};
+pub use futures_core::Stream;
+pub use limits::{Limits, Settings, Spin, Window};
 pub use server::{Bound, Server, ShutdownHandle, Stats};
+pub use stream::incoming::{BlockingIncoming, Incoming};

@@ -7,6 +7,15 @@ use std::time::Duration;
 
 use crate::wire::payload::DecodeLimits;
 
+/// How far the sender of a stream may be ahead of who takes its items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Bytes: those of the largest item, and 4 for its length, at least.
+    pub bytes: u32,
+    /// Items.
+    pub items: u32,
+}
+
 /// The limits of one connection, and of the server that accepted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,6 +30,10 @@ pub struct Limits {
     pub held_bytes: usize,
     /// Bytes of frames that may wait for the peer to read before callers have to wait. 1 MiB.
     pub queued_bytes: usize,
+    /// How far the sender of a stream may be ahead of who reads it. 256 KiB, which bounds an item, too, and 16,384
+    /// items. Each call has up to one stream each way, so a connection holds at most
+    /// [`calls_in_flight`](Self::calls_in_flight) times that for those that come, at each end.
+    pub stream: Window,
     /// Connections of one server. 1024.
     pub connections: u32,
     /// Connections of one server that one user may have, where the transport knows users. 256.
@@ -41,6 +54,7 @@ impl Default for Limits {
             calls_in_flight: 1024,
             held_bytes: 256 << 20,
             queued_bytes: 1 << 20,
+            stream: Window { bytes: 256 << 10, items: 16 << 10 },
             connections: 1024,
             connections_per_uid: 256,
             handshake: Duration::from_secs(5),

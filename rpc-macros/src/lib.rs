@@ -81,9 +81,20 @@ use crate::errors::Errors;
 /// - A first parameter `cx: &Context` is not sent: it tells the handler about its call.
 /// - A result is owned: `T`, `Result<T, E>`, or nothing.
 ///
+/// # Streams
+///
+/// - A result `impl Stream<Item = T>`, of a plain or `async fn`: the handler returns any stream that is `Send`, and the
+///   client's method an `ItemStream<T>`, which is a stream of `Result<T, CallError>`; the blocking client's an
+///   iterator, `Items<T>`. Where the items are `Result<T, E>`, the first error ends the stream, and is the client's
+///   `CallError<E>`.
+/// - An argument `impl Stream<Item = T>`: the client passes any stream, the blocking client anything that can be
+///   iterated. In the trait the argument is an `Incoming<T>`, which is what implementations write and get: a
+///   stream of `Result<T, RpcError>`, or by `blocking()` an iterator.
+/// - Both in one method are a dialogue. What is passed is then `Send + 'static`.
+///
 /// # Errors
 ///
-/// Generics, lifetimes, associated items, receivers other than `&self`, patterns, `impl Trait`, `dyn
+/// Generics, lifetimes, associated items, receivers other than `&self`, patterns, other `impl Trait`, `dyn
 /// Trait`, and what else two processes cannot agree on, are errors that say what to write instead. All
 /// of a trait's are reported at once.
 #[proc_macro_attribute]
@@ -116,7 +127,7 @@ fn service(
     let model = parse::service(&item, options.name, &mut errors);
     let root = options.root.map_or_else(find_root, Ok);
     let root = root.map_err(|message| errors.at_span(Span::call_site(), message)).ok();
-    let definition = expand::definition(&item);
+    let definition = expand::definition(&item, root.as_ref());
     let glue = root.map(|root| expand::glue(&model, &root));
     let errors = errors.into_compile_errors();
     quote!(#errors #definition #glue)

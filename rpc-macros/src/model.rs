@@ -46,6 +46,19 @@ pub(crate) struct Method {
 }
 
 impl Method {
+    /// The arguments that are encoded.
+    pub(crate) fn encoded(&self) -> impl Iterator<Item = &Argument> {
+        self.arguments.iter().filter(|argument| !matches!(argument.shape, Shape::Stream(_)))
+    }
+
+    /// The argument that is a stream, and its items.
+    pub(crate) fn stream(&self) -> Option<(&Argument, &Payload)> {
+        self.arguments.iter().find_map(|argument| match &argument.shape {
+            Shape::Stream(item) => Some((argument, item)),
+            _ => None,
+        })
+    }
+
     /// The name on the wire: `move` for `r#move`.
     pub(crate) fn name(&self) -> String {
         self.ident.unraw().to_string()
@@ -59,6 +72,8 @@ pub(crate) enum Execution {
     Future,
     /// A plain `fn`: on the blocking pool.
     Blocking,
+    /// A plain `fn` that makes a stream: as a future.
+    Stream,
     /// A `#[ipc(inline)] fn`: where the request was read.
     Inline,
 }
@@ -102,6 +117,8 @@ pub(crate) enum Shape {
     CowStr,
     /// `Cow<'_, [u8]>`: borrowed from the request.
     CowBytes,
+    /// `impl Stream<Item = T>`: not encoded with the others, but sent beside them.
+    Stream(Payload),
 }
 
 /// What comes back from a method.
@@ -114,6 +131,8 @@ pub(crate) enum Outcome {
     Value(Payload),
     /// `Result<T, E>`.
     Fallible(Payload, Box<Type>),
+    /// `impl Stream<Item = T>`, or of `Result<T, E>`, whose first error ends it.
+    Stream(Payload, Option<Box<Type>>),
 }
 
 /// A result as written, and whether it is a string of bytes.

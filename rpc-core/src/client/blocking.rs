@@ -5,13 +5,12 @@
 //! a write that a full peer has stopped.
 
 mod connect;
+pub(crate) mod streams;
 mod turn;
 
-use std::cell::LazyCell;
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use self::turn::Turn;
@@ -24,6 +23,7 @@ use crate::connection::source::ended;
 use crate::error::{Outcome, RpcError};
 use crate::protocol::calls::Answer;
 use crate::transport::{Connector, Peer};
+use crate::wait::park::with_waker;
 use crate::wait::thread::{Doorbell, ThreadSource, wait};
 
 /// A blocking connection to a server, without the methods of any service.
@@ -47,19 +47,6 @@ pub(crate) struct Roles {
     blocked: Option<Blocked>,
     /// The thread that writes and waits for the reading side, too.
     source_wanted: Option<Waker>,
-}
-
-/// Wakes a thread that is parked.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-thread_local! {
-    static WAKER: LazyCell<Waker> = LazyCell::new(|| Waker::from(Arc::new(Unpark(thread::current()))));
 }
 
 impl BlockingClient {
@@ -127,7 +114,7 @@ impl BlockingClient {
     /// Makes a call and waits for its answer.
     #[inline]
     pub(crate) fn call(&self, mut prepared: Prepared) -> Result<Answer, RpcError> {
-        WAKER.with(|waker| {
+        with_waker(|waker| {
             let mut turn = Turn::new(&self.0, waker);
             turn.tie(&mut prepared)?;
             let id = turn.start(&prepared)?;
@@ -140,7 +127,7 @@ impl BlockingClient {
 
     /// Makes a call that gets no answer, and waits until it is written, as long as its deadline allows.
     pub(crate) fn send(&self, mut prepared: Prepared) -> Result<(), RpcError> {
-        WAKER.with(|waker| {
+        with_waker(|waker| {
             let link = &self.0.link;
             let mut turn = Turn::new(&self.0, waker);
             turn.tie(&mut prepared)?;
@@ -172,7 +159,7 @@ impl CancelAll for Shared {
         writing.into_iter().for_each(Waker::wake);
         self.doorbell.ring();
         if let Some(blocked) = blocked {
-            WAKER.with(|waker| Turn::new(&self, waker).leave(blocked));
+            with_waker(|waker| Turn::new(&self, waker).leave(blocked));
         }
     }
 }

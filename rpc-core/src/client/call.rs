@@ -1,6 +1,7 @@
 //! One call of the asynchronous client: from its turn to its answer. Dropping it cancels it, and so do its token and
 //! [`Client::cancel_all`](crate::Client::cancel_all).
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,16 +15,19 @@ use crate::client::link::Since;
 use crate::client::prepared::Prepared;
 use crate::error::{Outcome, RpcError};
 use crate::protocol::calls::{Answer, NotBegun, Ticket};
+use crate::stream::Ends;
 
 /// A call under way. Resolves to the answer, still encoded.
 ///
 /// Cancel safe in the sense that dropping it tells the server that the answer is no longer wanted; the
 /// method may have run.
 #[must_use = "a call does nothing unless awaited"]
-pub(crate) struct Call<'a> {
-    shared: &'a Arc<Shared>,
+pub(crate) struct Call<S: Borrow<Arc<Shared>>> {
+    shared: S,
     prepared: Prepared,
     oneway: bool,
+    /// The ends of its streams, if it has any; in the connection's table while it is under way.
+    ends: Option<Ends>,
     stage: Stage,
 }
 
@@ -40,15 +44,37 @@ enum Stage {
     Done,
 }
 
-impl<'a> Call<'a> {
-    pub(crate) fn new(shared: &'a Arc<Shared>, prepared: Prepared, oneway: bool) -> Self {
+impl<S: Borrow<Arc<Shared>>> Call<S> {
+    pub(crate) fn new(shared: S, prepared: Prepared, oneway: bool) -> Self {
         let stage = Stage::Queued { timer: None, place: None, since: Since::default() };
-        Self { shared, prepared, oneway, stage }
+        Self { shared, prepared, oneway, ends: None, stage }
+    }
+
+    /// The same with streams.
+    pub(crate) fn with_streams(shared: S, prepared: Prepared, ends: Ends) -> Self {
+        let mut call = Self::new(shared, prepared, false);
+        call.ends = Some(ends);
+        call
+    }
+
+    /// Ready with the call's id when it was sent. Not to be asked again after an error.
+    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, RpcError>> {
+        if let Stage::Queued { .. } = self.stage {
+            let turn = std::task::ready!(self.poll_turn(cx));
+            self.leave_line();
+            self.stage = turn.as_ref().map_or(Stage::Done, |id| Stage::Sent(*id));
+            return Poll::Ready(turn);
+        }
+        match self.stage {
+            Stage::Sent(id) => Poll::Ready(Ok(id)),
+            _ => Poll::Pending,
+        }
     }
 
     /// Sends the call if it is its turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, RpcError>> {
-        let link = &self.shared.link;
+        let shared = of(&self.shared);
+        let link = &shared.link;
         if self.prepared.is_cancelled_or_wakes(cx.waker()) {
             return Poll::Ready(Err(link.cancelled(Outcome::NotExecuted)));
         }
@@ -69,7 +95,7 @@ impl<'a> Call<'a> {
                     // Whoever is to be woken says so before the answer can come.
                     calls.remember(*id, cx.waker());
                     if deadline.is_some_and(|deadline| calls.watch(deadline)) {
-                        self.shared.nudge.nudge();
+                        shared.nudge.nudge();
                     }
                 }
                 (Err(NotBegun::Full), Stage::Queued { place, .. }) => {
@@ -82,10 +108,13 @@ impl<'a> Call<'a> {
         next.into_iter().for_each(Waker::wake);
         match begun {
             Ok(id) => {
+                if let Some(ends) = &self.ends {
+                    link.streams.add(id, ends.clone());
+                }
                 let blocked = link.send(id, &mut self.prepared);
-                self.shared.go_on(blocked);
+                shared.go_on(blocked);
                 if link.outbox.has_failed() {
-                    self.shared.nudge.nudge();
+                    shared.nudge.nudge();
                 }
                 Poll::Ready(Ok(id))
             }
@@ -99,14 +128,15 @@ impl<'a> Call<'a> {
     /// It is not its turn yet; were all calls cancelled meanwhile, or is its time up?
     fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, RpcError>> {
         let Stage::Queued { timer, since, .. } = &mut self.stage else { return Poll::Pending };
-        if since.waits(&self.shared.link.calls()) {
-            return Poll::Ready(Err(self.shared.link.cancelled(Outcome::NotExecuted)));
+        let link = &of(&self.shared).link;
+        if since.waits(&link.calls()) {
+            return Poll::Ready(Err(link.cancelled(Outcome::NotExecuted)));
         }
         let Some(deadline) = self.prepared.deadline else { return Poll::Pending };
         let timer =
             timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
         std::task::ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(self.shared.link.deadline_exceeded(self.prepared.budget)))
+        Poll::Ready(Err(link.deadline_exceeded(self.prepared.budget)))
     }
 
     /// Its turn has come, or it no longer waits for it.
@@ -114,29 +144,41 @@ impl<'a> Call<'a> {
         if let Stage::Queued { place, .. } = &mut self.stage
             && let Some(ticket) = place.take()
         {
-            let next = self.shared.link.calls().leave_line(ticket);
+            let next = of(&self.shared).link.calls().leave_line(ticket);
             next.into_iter().for_each(Waker::wake);
         }
     }
 
     /// Gives up a call that was sent.
     fn abandon(&self, id: u64) {
-        let (tell, next) = self.shared.link.calls().abandon(id);
+        let shared = of(&self.shared);
+        self.forget_streams(id);
+        let (tell, next) = shared.link.calls().abandon(id);
         next.into_iter().for_each(Waker::wake);
         if tell {
-            self.shared.go_on(self.shared.link.send_cancel(id));
+            shared.go_on(shared.link.send_cancel(id));
+        }
+    }
+
+    /// What still comes of them is dropped.
+    #[inline]
+    fn forget_streams(&self, id: u64) {
+        if self.ends.is_some() {
+            of(&self.shared).link.streams.remove(id);
         }
     }
 
     fn poll_answer(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<Result<Answer, RpcError>> {
-        let link = &self.shared.link;
+        let link = &of(&self.shared).link;
         if let Some((answer, next)) = link.calls().poll(id, cx.waker()) {
             next.into_iter().for_each(Waker::wake);
+            self.forget_streams(id);
             return Poll::Ready(answer.map_err(|error| error.at(&link.uri)));
         }
         if self.prepared.is_cancelled_or_wakes(cx.waker()) {
             self.abandon(id);
-            return Poll::Ready(Err(self.shared.link.cancelled(Outcome::MaybeExecuted)));
+            let link = &of(&self.shared).link;
+            return Poll::Ready(Err(link.cancelled(Outcome::MaybeExecuted)));
         }
         if self.prepared.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             self.abandon(id);
@@ -147,7 +189,7 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Future for Call<'_> {
+impl<S: Borrow<Arc<Shared>> + Unpin> Future for Call<S> {
     type Output = Result<Option<Answer>, RpcError>;
 
     #[inline]
@@ -165,7 +207,7 @@ impl Future for Call<'_> {
             };
             if this.oneway {
                 this.stage = Stage::Done;
-                let link = &this.shared.link;
+                let link = &of(&this.shared).link;
                 let next = link.calls().forget(id);
                 next.into_iter().for_each(Waker::wake);
                 return Poll::Ready(match link.has_cancelled(id) {
@@ -183,7 +225,13 @@ impl Future for Call<'_> {
     }
 }
 
-impl Drop for Call<'_> {
+/// What a call is made over, lent or its own.
+#[inline]
+fn of<S: Borrow<Arc<Shared>>>(shared: &S) -> &Arc<Shared> {
+    shared.borrow()
+}
+
+impl<S: Borrow<Arc<Shared>>> Drop for Call<S> {
     fn drop(&mut self) {
         match self.stage {
             Stage::Done => {}

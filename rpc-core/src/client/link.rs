@@ -14,6 +14,7 @@ use crate::limits::Settings;
 use crate::protocol::calls::{Answered, Calls, Taken};
 use crate::protocol::hello::Hello;
 use crate::protocol::incoming::Event;
+use crate::stream::{Streams, Windows};
 use crate::transport::Peer;
 use crate::wire::frame::{ANSWER, Header, Kind};
 
@@ -24,6 +25,8 @@ pub(crate) struct Link<R = ()> {
     pub(crate) theirs: Hello,
     pub(crate) settings: Settings,
     pub(crate) outbox: Outbox,
+    pub(crate) windows: Windows,
+    pub(crate) streams: Streams,
     table: Mutex<Table<R>>,
     /// The last id that was cancelled with all others, as in the table, for who does not look there.
     cancelled: AtomicU64,
@@ -92,8 +95,10 @@ impl<R> Link<R> {
         let in_flight = settings.limits.calls_in_flight.min(theirs.calls_in_flight);
         let held = usize::try_from(theirs.held_limit).unwrap_or(usize::MAX);
         let table = Mutex::new(Table { calls: Calls::new(in_flight, held), roles });
-        let cancelled = AtomicU64::new(0);
-        Self { uri: Arc::clone(uri), peer, theirs, settings, outbox, table, cancelled }
+        let windows = Windows::new(settings.limits.stream, &theirs);
+        let (streams, cancelled) = (Streams::default(), AtomicU64::new(0));
+        let uri = Arc::clone(uri);
+        Self { uri, peer, theirs, settings, outbox, windows, streams, table, cancelled }
     }
 
     #[inline]
@@ -188,6 +193,14 @@ impl<R> Link<R> {
                 self.outbox.send(Message::Urgent(&answer.to_bytes()))
             }
             Kind::Ping => self.outbox.answered(header.id),
+            Kind::Data if header.flags & ANSWER != 0 => {
+                self.streams.on_items(header, body).map_err(|violation| violated(&violation))?;
+                return Ok(());
+            }
+            Kind::Credit if header.flags & ANSWER != 0 => {
+                self.streams.on_credit(header, body).map_err(|violation| violated(&violation))?;
+                return Ok(());
+            }
             kind => return Err(broken(format!("a {kind:?} frame to a client"))),
         };
         absorbed.blocked = blocked.or_else(|| absorbed.blocked.take());

@@ -15,6 +15,7 @@ use crate::protocol::calls::Answer;
 use crate::protocol::descriptor::{MethodDescriptor, ServiceDescriptor};
 use crate::protocol::failure::{self, METHOD_ERROR, OK};
 use crate::protocol::hello::{self, Binding, ErrorKindText};
+use crate::stream::Ends;
 use crate::wire::payload::{Arguments, Received, Returns};
 
 /// A service's methods on one connection, with the options of the calls to come.
@@ -77,6 +78,14 @@ impl Methods {
                 link.prepare(*number, method.is_oneway(), terms, metadata, arguments)
             })
             .map_err(|error| error.at(&link.uri).in_method(method.name()))
+    }
+
+    /// The ends of the streams of a call of the method at `index` in the trait.
+    pub(crate) fn open_streams(&self, link: &Link<impl Sized>, index: u16) -> Ends {
+        let method = self.method(index);
+        let comes = method.is_some_and(MethodDescriptor::gives_stream);
+        let goes = method.is_some_and(MethodDescriptor::takes_stream);
+        link.windows.open(comes, goes)
     }
 
     #[cold]

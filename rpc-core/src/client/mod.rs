@@ -10,6 +10,7 @@ mod methods;
 mod options;
 mod prepared;
 mod reader;
+pub(crate) mod streams;
 pub(crate) mod stub;
 mod tie;
 

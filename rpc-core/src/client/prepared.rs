@@ -196,7 +196,15 @@ impl<R> Link<R> {
         let metadata = buffer[call.payload_at - call.metadata_length..call.payload_at].to_vec();
         let bulk = if call.tail.is_empty() {
             let lead = Vec::new();
-            Bulk { header, remaining, metadata, lead, data: buffer, skip: call.payload_at, receipt: None }
+            Bulk {
+                header,
+                remaining,
+                metadata,
+                lead,
+                data: buffer,
+                skip: call.payload_at,
+                receipt: None,
+            }
         } else {
             let lead = buffer[call.payload_at..].to_vec();
             scratch::give(buffer);

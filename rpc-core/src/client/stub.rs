@@ -1,6 +1,9 @@
 //! What generated clients stand on: a connection, and a service's methods on it.
 
+mod streams;
+
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -9,7 +12,7 @@ use crate::cancel::CancelToken;
 use crate::client::blocking::BlockingClient;
 use crate::client::call::Call;
 use crate::client::methods::Methods;
-use crate::client::{CallOptions, Client, ConnectOptions};
+use crate::client::{CallOptions, Client, ConnectOptions, Shared};
 use crate::error::{CallError, ErrorKind, RpcError};
 use crate::protocol::calls::Answer;
 use crate::protocol::descriptor::ServiceDescriptor;
@@ -155,7 +158,7 @@ impl Stub {
         method: u16,
         arguments: &mut A,
         oneway: bool,
-    ) -> Result<Call<'_>, RpcError> {
+    ) -> Result<Call<&Arc<Shared>>, RpcError> {
         let shared = self.client.shared();
         let prepared = self.methods.prepare(&shared.link, method, arguments)?;
         Ok(Call::new(shared, prepared, oneway))

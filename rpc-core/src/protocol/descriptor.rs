@@ -68,6 +68,9 @@ pub struct MethodDescriptor {
     context: bool,
     idempotent: bool,
     no_cancel: bool,
+    /// Whether one of its arguments is a stream, and whether its value is.
+    takes_stream: bool,
+    gives_stream: bool,
     deadline: Option<Duration>,
 }
 
@@ -84,6 +87,8 @@ impl MethodDescriptor {
             context: false,
             idempotent: false,
             no_cancel: false,
+            takes_stream: false,
+            gives_stream: false,
             deadline: None,
         }
     }
@@ -94,6 +99,24 @@ impl MethodDescriptor {
         let separator = if self.arguments.is_empty() { "" } else { ", " };
         // Writing to a string cannot fail.
         let _ = write!(self.arguments, "{separator}{name}: {}", shape::shape::<T>());
+        self
+    }
+
+    /// The same with a further argument, which is a stream of `T`.
+    #[must_use]
+    pub fn stream_argument<T: Deserialize<'static>>(mut self, name: &'static str) -> Self {
+        let separator = if self.arguments.is_empty() { "" } else { ", " };
+        // Writing to a string cannot fail.
+        let _ = write!(self.arguments, "{separator}{name}: {}", stream_of::<T>());
+        self.takes_stream = true;
+        self
+    }
+
+    /// The same, returning a stream of `T`.
+    #[must_use]
+    pub fn streams<T: Deserialize<'static>>(mut self) -> Self {
+        self.value = Some(stream_of::<T>());
+        self.gives_stream = true;
         self
     }
 
@@ -178,6 +201,16 @@ impl MethodDescriptor {
         !self.no_cancel
     }
 
+    /// Whether one of its arguments is a stream.
+    pub fn takes_stream(&self) -> bool {
+        self.takes_stream
+    }
+
+    /// Whether its value is a stream.
+    pub fn gives_stream(&self) -> bool {
+        self.gives_stream
+    }
+
     /// Whether it may be repeated without harm.
     pub fn is_idempotent(&self) -> bool {
         self.idempotent
@@ -203,4 +236,8 @@ impl MethodDescriptor {
         }
         text
     }
+}
+
+fn stream_of<T: Deserialize<'static>>() -> String {
+    format!("stream<{}>", shape::shape::<T>())
 }

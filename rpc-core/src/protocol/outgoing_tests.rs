@@ -12,7 +12,15 @@ const PLENTY: usize = usize::MAX;
 pub(super) fn large(id: u64, length: usize) -> Bulk {
     let header = Header::new(Kind::Call, id);
     let data = pattern(id, length);
-    Bulk { header, remaining: None, metadata: Vec::new(), lead: Vec::new(), data, skip: 0, receipt: None }
+    Bulk {
+        header,
+        remaining: None,
+        metadata: Vec::new(),
+        lead: Vec::new(),
+        data,
+        skip: 0,
+        receipt: None,
+    }
 }
 
 /// Writes at most `most` bytes, once.

@@ -11,14 +11,7 @@ use crate::wire::frame::Credit;
 /// Bytes of an item's length.
 pub const LENGTH: usize = 4;
 
-/// How far the sender of a stream may be ahead of who takes its items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Bytes, at least those of the largest item and its length.
-    pub bytes: u32,
-    /// Items.
-    pub items: u32,
-}
+pub use crate::limits::Window;
 
 impl Window {
     /// The largest item, in bytes.
@@ -133,9 +126,9 @@ impl Arrived {
     /// Whether the sender may not send all of the item that has begun.
     fn is_starved(&self) -> bool {
         let begun = &self.bytes[self.whole..];
-        let length = begun.first_chunk().map_or(self.window.largest_item(), |head| {
-            u32::from_le_bytes(*head) as usize
-        });
+        let length = begun
+            .first_chunk()
+            .map_or(self.window.largest_item(), |head| u32::from_le_bytes(*head) as usize);
         !begun.is_empty() && (self.left.bytes as usize) < LENGTH + length - begun.len()
     }
 

@@ -2,24 +2,26 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cancel::{CancelCause, CancelToken};
 use crate::connection::outbox::{Blocked, Message, Outbox};
-use crate::connection::source::{ended, unheard};
+use crate::connection::source::{ended, unheard, violated};
 use crate::context::Context;
-use crate::error::RpcError;
+use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::limits::Limits;
 use crate::protocol::failure::{Failure, OK, Status};
 use crate::protocol::incoming::{IncomingCall, Payload};
 use crate::protocol::outgoing::Bulk;
 use crate::protocol::requests::Rejection;
 use crate::server::registry::Registry;
-use crate::service::{Bytes, Handling, Kind, Reply, Request, Runner, Terms};
+use crate::service::{Bytes, Handling, Kind, Opened, Reply, Request, Runner, Terms};
+use crate::stream::{Ends, Port, Streams, Windows};
 use crate::transport::Peer;
-use crate::wire::frame::{self, FRAGMENT, HEADER, Header};
+use crate::wire::frame::{self, ANSWER, FRAGMENT, HEADER, Header};
 use crate::wire::payload::Received;
 use crate::wire::{payload, scratch};
 
@@ -31,7 +33,12 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// The largest reply that the client takes, in bytes.
     pub(crate) message_limit: usize,
+    pub(crate) windows: Windows,
+    pub(crate) streams: Streams,
 }
+
+/// Makes the port of a call's streams, which may need a descriptor.
+pub(crate) type OpenPort<'a> = &'a dyn Fn() -> io::Result<Arc<dyn Port>>;
 
 /// Bytes of arguments that are moved out of the receive buffer without memory of their own.
 pub(crate) const MOVED: usize = 64;
@@ -113,18 +120,45 @@ pub(crate) struct Started {
     pub(crate) terms: Terms,
     /// The time that it had when it came.
     pub(crate) budget: Duration,
+    /// The ends of its streams, if its method has any.
+    pub(crate) streams: Option<Ends>,
 }
 
 impl Session {
     /// Finds the method of a call and starts it.
     #[inline(always)]
-    pub(crate) fn start(&self, call: Arrival<'_>, runner: Option<&dyn Runner>) -> Started {
+    pub(crate) fn start(
+        &self,
+        call: Arrival<'_>,
+        runner: Option<&dyn Runner>,
+        port: OpenPort<'_>,
+    ) -> Started {
         let budget = Duration::from_nanos(call.remaining.unwrap_or(0));
         let since = || call.came.unwrap_or_else(Instant::now);
         let deadline = call.remaining.and_then(|_| since().checked_add(budget));
         let mut terms = Terms { deadline, token: None, cancellable: true };
-        let kind = self.handle(call, &mut terms, runner).unwrap_or_else(Kind::Done);
-        Started { kind, terms, budget }
+        let mut streams = None;
+        let kind = self.handle(call, &mut terms, runner, (port, &mut streams));
+        Started { kind: kind.unwrap_or_else(Kind::Done), terms, budget, streams }
+    }
+
+    /// A part of a stream has come, or leave to send more of one.
+    ///
+    /// # Errors
+    /// A violation.
+    pub(crate) fn on_stream(&self, header: &Header, body: &[u8]) -> Result<(), RpcError> {
+        let result = match header.kind {
+            frame::Kind::Data if header.flags & ANSWER == 0 => self.streams.on_items(header, body),
+            frame::Kind::Credit if header.flags & ANSWER == 0 => {
+                self.streams.on_credit(header, body)
+            }
+            kind => {
+                let reason = format!("a {kind:?} frame to a server");
+                let kind = ErrorKind::ProtocolViolation { reason };
+                return Err(RpcError::new(kind, Outcome::MaybeExecuted));
+            }
+        };
+        result.map_err(|violation| violated(&violation))
     }
 
     /// Whether a call of this method ends before anything else is done.
@@ -139,6 +173,7 @@ impl Session {
         call: Arrival<'_>,
         terms: &mut Terms,
         runner: Option<&dyn Runner>,
+        (port, streams): (OpenPort<'_>, &mut Option<Ends>),
     ) -> Result<Kind, Reply> {
         let Some(method) = self.registry.method(call.method) else {
             return Ok(Handling::unknown(call.method).0);
@@ -157,7 +192,9 @@ impl Session {
             })?;
         }
         terms.cancellable = method.descriptor.is_cancellable();
-        terms.token = method.descriptor.takes_context().then(CancelToken::new);
+        let (comes, goes) = (method.descriptor.takes_stream(), method.descriptor.gives_stream());
+        let has_streams = comes || goes;
+        terms.token = (method.descriptor.takes_context() || has_streams).then(CancelToken::new);
         let context = Context {
             method: method.descriptor.name(),
             peer: Arc::clone(&self.peer),
@@ -170,9 +207,32 @@ impl Session {
             context,
             limits: self.limits.decode,
             cancellable: terms.cancellable,
-            runner,
+            // Where there are streams, reading goes on.
+            runner: runner.filter(|_| !has_streams),
+            streams: match has_streams {
+                true => Some(self.open((comes, goes), call.id, port, streams)?),
+                false => None,
+            },
         };
         guarded(|| method.service.call(method.index, request)).map(|handling| handling.0)
+    }
+
+    #[cold]
+    fn open(
+        &self,
+        (comes, goes): (bool, bool),
+        id: u64,
+        port: OpenPort<'_>,
+        streams: &mut Option<Ends>,
+    ) -> Result<Box<Opened>, Reply> {
+        let port = port().map_err(|error| {
+            let failure = Failure::not_executed(format!("descriptors of the server: {error}"));
+            Reply::failure(Status::Overloaded, &failure)
+        })?;
+        let ends = self.windows.open(comes, goes);
+        self.streams.add(id, ends.clone());
+        *streams = Some(ends.clone());
+        Ok(Box::new(Opened { port, id, ends }))
     }
 
     /// How a connection ends whose client has closed between two messages: in order if it has said goodbye, or
@@ -247,7 +307,15 @@ fn bulk(header: Header, reply: Reply) -> Bulk {
     let Reply { data, tail, .. } = reply;
     let metadata = Vec::new();
     if tail.is_empty() {
-        return Bulk { header, remaining: None, metadata, lead: Vec::new(), data, skip: HEADER, receipt: None };
+        return Bulk {
+            header,
+            remaining: None,
+            metadata,
+            lead: Vec::new(),
+            data,
+            skip: HEADER,
+            receipt: None,
+        };
     }
     let lead = data[HEADER..].to_vec();
     scratch::give(data);
@@ -329,4 +397,19 @@ pub(crate) fn rejected(rejection: Rejection) -> Reply {
         // The connection ends with this; see the callers.
         Rejection::Duplicate => cancelled(0),
     }
+}
+
+/// What a handler is told that waits for more of a stream when its call is cancelled.
+pub(crate) fn cut_short(cause: CancelCause) -> RpcError {
+    let kind = match cause {
+        CancelCause::Deadline => ErrorKind::DeadlineExceeded { deadline: Duration::ZERO },
+        CancelCause::PeerGone => {
+            ErrorKind::PeerGone { how: "it has left its call behind".to_owned() }
+        }
+        CancelCause::Closing => {
+            ErrorKind::Refused { reason: "the server is about to stop".to_owned() }
+        }
+        CancelCause::Caller => ErrorKind::Cancelled,
+    };
+    RpcError::new(kind, Outcome::MaybeExecuted)
 }

@@ -19,6 +19,7 @@ use crate::protocol::hello::Hello;
 use crate::server::admission::{self, Place as Admitted};
 use crate::server::session::Session;
 use crate::server::{ACCEPT_PAUSE, Bound, LINGER, Place, Served, Shared, is_passing};
+use crate::stream::{Streams, Windows};
 use crate::transport::Transport;
 use crate::wait::task::{Nudge, Nudged, TaskListener, TaskSource, room};
 
@@ -178,6 +179,8 @@ async fn connect(
         limits: limits.clone(),
         outbox,
         message_limit: usize::try_from(theirs.message_limit).unwrap_or(usize::MAX),
+        windows: Windows::new(limits.stream, &theirs),
+        streams: Streams::default(),
     };
     shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
     // So that it looks whether it is time to stop.

@@ -3,6 +3,7 @@
 //! [`thread`] waits in a plain thread, [`task`] in a tokio task. How long to try before sleeping is
 //! decided by a [`Spinner`], which learns from recent waits.
 
+pub(crate) mod park;
 pub(crate) mod task;
 pub(crate) mod thread;
 

@@ -2,9 +2,11 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::Type;
 
 use super::{derived, index, link, local, outcome, own, place, shape, visibility};
-use crate::model::{Method, Outcome, Service};
+use crate::model::{Argument, Method, Outcome, Payload, Service, Shape};
+use crate::parse::plain;
 
 /// One of the two clients of a service.
 pub(super) struct Client<'a> {
@@ -180,19 +182,100 @@ impl<'a> Client<'a> {
         let at = place(&method.ident);
         let (asyncness, awaited) = self.asynchrony(at);
         let call = local("call");
-        let (output, function, returned) = self.outcome(method);
+        let (output, function, returned) = match method.stream() {
+            Some((_, item)) => self.outcome_beside_stream(method, item),
+            None => self.outcome(method),
+        };
         let parameters = method.arguments.iter().map(|argument| {
-            let (ident, ty) = (own(&argument.ident), &argument.ty);
+            let (ident, ty) = (own(&argument.ident), self.taken(argument, method));
             quote!(#ident: #ty)
         });
         let index = index(method);
-        let arguments = shape::arguments(&method.arguments, rt);
+        let arguments = shape::arguments(method, rt);
+        let stream = method.stream().map(|(argument, _)| own(&argument.ident));
+        let stream = stream.map(|stream| quote!(, #stream));
         quote_spanned! {at=>
             #(#attributes)*
             pub #asyncness fn #ident(&self #(, #parameters)*) -> #output {
-                let #call = self.stub.#function(#index, #arguments);
+                let #call = self.stub.#function(#index, #arguments #stream);
                 #call #awaited #returned
             }
+        }
+    }
+
+    /// What a stream comes as.
+    fn streamed(&self, item: &Payload, error: Option<&Type>) -> TokenStream {
+        let (rt, ty) = (self.rt, &item.ty);
+        let stream = if self.is_async { quote!(ItemStream) } else { quote!(Items) };
+        let error = error.map(|error| quote!(#error));
+        let (of, fails) = match error {
+            None => (quote!(), quote!()),
+            Some(error) => (quote!(, #error), quote!(<#error>)),
+        };
+        quote!(::core::result::Result<#rt::#stream<#ty #of>, #rt::CallError #fails>)
+    }
+
+    /// The same as [`outcome`](Self::outcome) where items of `sent` are sent beside the call.
+    fn outcome_beside_stream(
+        &self,
+        method: &Method,
+        sent: &Payload,
+    ) -> (TokenStream, TokenStream, TokenStream) {
+        let (rt, written) = (self.rt, outcome::codec(sent, self.rt));
+        let result = quote!(::core::result::Result);
+        match &method.outcome {
+            Outcome::Stream(item, error) => {
+                let (ty, codec) = (&item.ty, outcome::codec(item, rt));
+                let function = match error {
+                    None => quote!(converse::<_, #written, _, #codec, #ty>),
+                    Some(error) => quote!(converse_fallible::<_, #written, _, #codec, #ty, #error>),
+                };
+                (self.streamed(item, error.as_deref()), function, quote!())
+            }
+            Outcome::Oneway | Outcome::Unit => {
+                let output = quote!(#result<(), #rt::CallError>);
+                (output, quote!(upload::<_, #written, _, ()>), quote!())
+            }
+            Outcome::Value(payload) => {
+                let (ty, decoded) = (&payload.ty, outcome::taken(payload, rt));
+                let output = quote!(#result<#ty, #rt::CallError>);
+                let returned = outcome::returned(payload, rt);
+                (output, quote!(upload::<_, #written, _, #decoded>), returned)
+            }
+            Outcome::Fallible(payload, error) => {
+                let (ty, decoded) = (&payload.ty, outcome::taken(payload, rt));
+                let output = quote!(#result<#ty, #rt::CallError<#error>>);
+                let function = quote!(upload_fallible::<_, #written, _, #decoded, #error>);
+                (output, function, outcome::returned(payload, rt))
+            }
+        }
+    }
+
+    /// What a client takes for an argument.
+    fn taken(&self, argument: &Argument, method: &Method) -> TokenStream {
+        let ty = &argument.ty;
+        let Shape::Stream(item) = &argument.shape else { return quote!(#ty) };
+        let (at, item) = (place(ty), &item.ty);
+        let converses = matches!(method.outcome, Outcome::Stream(..));
+        match (self.is_async, converses) {
+            // As written, so that what it names is used.
+            (true, false) => quote!(#ty),
+            (true, true) => match plain(ty) {
+                Type::ImplTrait(stream) => {
+                    let bounds = &stream.bounds;
+                    quote_spanned!(at=> impl #bounds + ::core::marker::Send + 'static)
+                }
+                other => quote!(#other),
+            },
+            (false, false) => {
+                quote_spanned!(at=> impl ::core::iter::IntoIterator<Item = #item>)
+            }
+            (false, true) => quote_spanned! {at=>
+                impl ::core::iter::IntoIterator<
+                    Item = #item,
+                    IntoIter: ::core::marker::Send + 'static,
+                >
+            },
         }
     }
 
@@ -222,6 +305,14 @@ impl<'a> Client<'a> {
                 let returned = outcome::returned(payload, rt);
                 let output = quote!(#result<#ty, #rt::CallError<#error>>);
                 (output, quote!(call_fallible::<_, #decoded, #error>), returned)
+            }
+            Outcome::Stream(item, error) => {
+                let (ty, codec) = (&item.ty, outcome::codec(item, rt));
+                let function = match error {
+                    None => quote!(stream::<_, #codec, #ty>),
+                    Some(error) => quote!(stream_fallible::<_, #codec, #ty, #error>),
+                };
+                (self.streamed(item, error.as_deref()), function, quote!())
             }
         }
     }

@@ -1,20 +1,20 @@
 //! The trait itself: as written, but that an `async fn` says what its future can do.
 //!
-//! An `async fn` in a trait does not promise `Send`, and the server moves calls between threads.
+//! A stream that comes as an argument is the type that handlers get. An `async fn` in a trait does not promise `Send`, and the server moves calls between threads.
 //! Implementors go on writing `async fn`.
 
 use quote::{quote, quote_spanned};
 use syn::{
-    Attribute, FnArg, ItemTrait, Pat, ReturnType, Stmt, TraitItem, TraitItemFn, parse_quote,
-    parse_quote_spanned,
+    Attribute, FnArg, ItemTrait, Pat, Path, ReturnType, Stmt, TraitItem, TraitItemFn, Type,
+    parse_quote, parse_quote_spanned,
 };
 
 use super::place;
-use crate::parse::{is_ipc, is_plain};
+use crate::parse::{is_ipc, is_plain, stream_item};
 
 /// The trait to emit, whether or not it has passed the rules: what uses it then has no errors of its
 /// own.
-pub(crate) fn definition(item: &ItemTrait) -> ItemTrait {
+pub(crate) fn definition(item: &ItemTrait, root: Option<&Path>) -> ItemTrait {
     let mut item = item.clone();
     strip(&mut item.attrs);
     if item.modifiers.auto_token.is_none() {
@@ -28,6 +28,10 @@ pub(crate) fn definition(item: &ItemTrait) -> ItemTrait {
         if let TraitItem::Fn(function) = member {
             strip(&mut function.attrs);
             forgive(function);
+            if let Some(root) = root {
+                receive_streams(function, root);
+            }
+            send_streams(function);
             desugar(function);
         }
     }
@@ -51,6 +55,29 @@ fn forgive(function: &mut TraitItemFn) {
         if function.default.is_none() && !named {
             *parameter.pat = parse_quote!(_);
         }
+    }
+}
+
+/// An argument `impl Stream<Item = T>` is what handlers get of it.
+fn receive_streams(function: &mut TraitItemFn, root: &Path) {
+    for input in &mut function.sig.inputs {
+        if let FnArg::Typed(parameter) = input
+            && let Some(item) = stream_item(&parameter.ty)
+        {
+            let at = place(&parameter.ty);
+            *parameter.ty = parse_quote_spanned!(at=> #root::__rt::Incoming<#item>);
+        }
+    }
+}
+
+/// A result `impl Stream<Item = T>` is `Send`.
+fn send_streams(function: &mut TraitItemFn) {
+    if let ReturnType::Type(_, ty) = &mut function.sig.output
+        && stream_item(ty).is_some()
+        && let Type::ImplTrait(stream) = &mut **ty
+    {
+        let at = place(&stream.bounds);
+        stream.bounds.push(parse_quote_spanned!(at=> ::core::marker::Send));
     }
 }
 

@@ -8,7 +8,7 @@ use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 
 use super::{index, local, outcome, shape};
-use crate::model::{Execution, Method, Outcome, Service};
+use crate::model::{Execution, Method, Outcome, Service, Shape};
 
 pub(super) fn function(service: &Service, rt: &TokenStream) -> TokenStream {
     let function = local("descriptor");
@@ -36,7 +36,10 @@ fn built(method: &Method, rt: &TokenStream) -> TokenStream {
     let name = method.name();
     let arguments = method.arguments.iter().map(|argument| {
         let (ty, name) = (shape::decoded(argument, rt), argument.name());
-        quote!(.argument::<#ty>(#name))
+        match argument.shape {
+            Shape::Stream(_) => quote!(.stream_argument::<#ty>(#name)),
+            _ => quote!(.argument::<#ty>(#name)),
+        }
     });
     let outcome = match &method.outcome {
         Outcome::Oneway => quote!(.oneway()),
@@ -48,6 +51,11 @@ fn built(method: &Method, rt: &TokenStream) -> TokenStream {
         Outcome::Fallible(value, error) => {
             let value = outcome::decoded(value, rt);
             quote!(.returns::<#value>().fails::<#error>())
+        }
+        Outcome::Stream(item, error) => {
+            let item = outcome::decoded(item, rt);
+            let error = error.as_ref().map(|error| quote!(.fails::<#error>()));
+            quote!(.streams::<#item>() #error)
         }
     };
     let context = method.context.then(|| quote!(.context()));

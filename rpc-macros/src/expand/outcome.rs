@@ -37,6 +37,14 @@ pub(super) fn reply(payload: &Payload, value: &Ident, rt: &TokenStream) -> Token
     }
 }
 
+/// How items of a stream are written and read.
+pub(super) fn codec(item: &Payload, rt: &TokenStream) -> TokenStream {
+    match item.bytes {
+        Bytes::No => quote!(#rt::Plain),
+        Bytes::Vec | Bytes::OptionVec => quote!(#rt::ByteStrings),
+    }
+}
+
 /// What a client does to the `Result` of its call, to give back the type as written.
 pub(super) fn returned(payload: &Payload, rt: &TokenStream) -> TokenStream {
     match payload.bytes {

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{derived, index, link, local, outcome, own, place, shape, visibility};
-use crate::model::{Execution, Method, Outcome, Service, Shape};
+use crate::model::{Argument, Execution, Method, Outcome, Service, Shape};
 
 /// The public type.
 pub(super) fn definition(service: &Service) -> TokenStream {
@@ -103,9 +103,9 @@ fn handling(method: &Method, service: &Service, rt: &TokenStream) -> TokenStream
     let (this, request) = (local("service"), local("request"));
     let at = place(&method.ident);
     let share = quote_spanned!(at=> let #this = ::std::sync::Arc::clone(&self.service););
-    let mutable = takes_bytes(method).then(|| quote_spanned!(at=> mut));
+    let mutable = (takes_bytes(method) || has_streams(method)).then(|| quote_spanned!(at=> mut));
     match method.execution {
-        Execution::Future => {
+        Execution::Future | Execution::Stream => {
             let body = handler(method, service, &quote!(&*#this), rt);
             quote_spanned!(at=> {
                 #share
@@ -129,8 +129,14 @@ fn handling(method: &Method, service: &Service, rt: &TokenStream) -> TokenStream
 /// Whether the only argument is a string of bytes that is the handler's to keep: then it is taken out of
 /// the request rather than copied.
 fn takes_bytes(method: &Method) -> bool {
-    matches!(&method.arguments[..], [argument] if matches!(argument.shape, Shape::ByteBuf))
+    let mut arguments = method.encoded();
+    let (first, second) = (arguments.next(), arguments.next());
+    matches!((first, second), (Some(Argument { shape: Shape::ByteBuf, .. }), None))
         && !matches!(method.execution, Execution::Inline)
+}
+
+fn has_streams(method: &Method) -> bool {
+    matches!(method.outcome, Outcome::Stream(..)) || method.stream().is_some()
 }
 
 /// Decodes, calls, encodes.
@@ -142,19 +148,36 @@ fn handler(
 ) -> TokenStream {
     let at = place(&method.ident);
     let request = local("request");
-    let bindings = method.arguments.iter().map(|argument| own(&argument.ident));
+    let bindings = method.encoded().map(|argument| own(&argument.ident));
+    let streams = streams(method, rt);
     let call = call(method, service, this, rt);
     let reply = reply(method, &call, rt);
     let arguments = if takes_bytes(method) {
         quote_spanned!(at=> (#rt::ByteBuf::from(#request.take_bytes()?),))
     } else {
-        let types = method.arguments.iter().map(|argument| shape::decoded(argument, rt));
+        let types = method.encoded().map(|argument| shape::decoded(argument, rt));
         quote_spanned!(at=> #request.arguments::<(#(#types,)*)>()?)
     };
     quote_spanned! {at=>
+        #streams
         let (#(#bindings,)*) = #arguments;
         #reply
     }
+}
+
+/// The ends of its streams.
+fn streams(method: &Method, rt: &TokenStream) -> TokenStream {
+    let request = local("request");
+    let incoming = method.stream().map(|(argument, item)| {
+        let (at, name, ty) = (place(&argument.ty), own(&argument.ident), &item.ty);
+        let codec = outcome::codec(item, rt);
+        quote_spanned!(at=> let #name = #request.incoming::<#codec, #ty>()?;)
+    });
+    let results = matches!(method.outcome, Outcome::Stream(..)).then(|| {
+        let results = local("results");
+        quote_spanned!(place(&method.ident)=> let #results = #request.results()?;)
+    });
+    quote!(#incoming #results)
 }
 
 /// The implementation's method, on what was decoded.
@@ -165,7 +188,7 @@ fn call(method: &Method, service: &Service, this: &TokenStream, rt: &TokenStream
     let passed = method.arguments.iter().map(|argument| shape::passed(argument, rt));
     let awaited = match method.execution {
         Execution::Future => quote_spanned!(at=> .await),
-        Execution::Blocking | Execution::Inline => quote!(),
+        Execution::Blocking | Execution::Inline | Execution::Stream => quote!(),
     };
     quote_spanned!(at=> <__Service as #name>::#function(#this #context #(, #passed)*) #awaited)
 }
@@ -180,6 +203,15 @@ fn reply(method: &Method, call: &TokenStream, rt: &TokenStream) -> TokenStream {
         Outcome::Value(payload) => {
             let reply = outcome::reply(payload, &value, rt);
             quote_spanned!(at=> let #value = #call; #reply)
+        }
+        Outcome::Stream(item, failure) => {
+            let (results, codec) = (local("results"), outcome::codec(item, rt));
+            match failure {
+                None => quote_spanned!(at=> #results.send::<#codec, _>(#call).await),
+                Some(_) => {
+                    quote_spanned!(at=> #results.send_fallible::<#codec, _, _, _>(#call).await)
+                }
+            }
         }
         Outcome::Fallible(payload, failure) => {
             let reply = outcome::reply(payload, &value, rt);

@@ -1,8 +1,8 @@
 //! The faces of an argument: what the server decodes, what the handler gets, what a client
 //! encodes.
 
-use super::{own, place};
-use crate::model::{Argument, Shape};
+use super::{outcome, own, place};
+use crate::model::{Argument, Method, Shape};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
@@ -22,6 +22,7 @@ pub(super) fn decoded(argument: &Argument, rt: &TokenStream) -> TokenStream {
         Shape::OptionByteBuf => quote_spanned!(at=> ::core::option::Option<#rt::ByteBuf>),
         Shape::CowStr => quote_spanned!(at=> &str),
         Shape::CowBytes => quote_spanned!(at=> &[u8]),
+        Shape::Stream(item) => outcome::decoded(item, rt),
     }
 }
 
@@ -29,7 +30,7 @@ pub(super) fn decoded(argument: &Argument, rt: &TokenStream) -> TokenStream {
 pub(super) fn passed(argument: &Argument, rt: &TokenStream) -> TokenStream {
     let name = own(&argument.ident);
     match &argument.shape {
-        Shape::Plain | Shape::Bytes | Shape::OptionBytes => quote!(#name),
+        Shape::Plain | Shape::Bytes | Shape::OptionBytes | Shape::Stream(_) => quote!(#name),
         Shape::Reference(_) | Shape::Slice(_) => quote!(&#name),
         Shape::OptionReference(_) => quote!(#name.as_ref()),
         Shape::OptionSlice(_) => quote!(#name.as_deref()),
@@ -48,6 +49,7 @@ pub(super) fn encoded(argument: &Argument, rt: &TokenStream) -> TokenStream {
         | Shape::Slice(_)
         | Shape::OptionReference(_)
         | Shape::OptionSlice(_)
+        | Shape::Stream(_)
         | Shape::CowStr => quote!(#name),
         Shape::Bytes => quote!(#rt::Bytes::new(#name)),
         Shape::OptionBytes => quote!(#name.map(#rt::Bytes::new)),
@@ -59,8 +61,9 @@ pub(super) fn encoded(argument: &Argument, rt: &TokenStream) -> TokenStream {
 
 /// What a client passes on: the arguments as a tuple, of which a string of bytes at the end is moved
 /// rather than copied.
-pub(super) fn arguments(arguments: &[Argument], rt: &TokenStream) -> TokenStream {
-    if let [others @ .., last] = arguments
+pub(super) fn arguments(method: &Method, rt: &TokenStream) -> TokenStream {
+    let arguments: Vec<_> = method.encoded().collect();
+    if let [others @ .., last] = &arguments[..]
         && matches!(last.shape, Shape::ByteBuf)
     {
         let (others, tail) =

@@ -4,13 +4,13 @@
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt as _;
-use syn::{GenericParam, Generics, ItemTrait, ReturnType, Safety, Signature, TraitItemFn};
+use syn::{GenericParam, Generics, ItemTrait, ReturnType, Safety, Signature, TraitItemFn, Type};
 
 use super::options::MethodOptions;
 use super::sendable::Scope;
 use super::{forward, parameters, types};
 use crate::errors::Errors;
-use crate::model::{Execution, Method, Outcome};
+use crate::model::{Argument, Execution, Method, Outcome, Shape};
 
 /// Names that the generated clients have already; `clone` would hide `Clone::clone`.
 const RESERVED: [&str; 9] = [
@@ -42,8 +42,11 @@ pub(crate) fn parse(
     let scope = Scope::new(&item.generics, &signature.generics);
     let (context, arguments) = parameters::parse(signature, &scope, errors);
     let outcome = outcome(signature, &options, &scope, errors);
-    let execution = execution(signature, &options, errors);
+    let execution = execution(signature, &options, outcome.as_ref(), errors);
     combinations(&options, errors);
+    if let Some(stream) = stream(signature, &arguments, outcome.as_ref()) {
+        streams(stream, &options, outcome.as_ref(), errors);
+    }
 
     let method = Method {
         index: u16::try_from(index).ok()?,
@@ -138,9 +141,15 @@ fn outcome(
     }
 }
 
-fn execution(signature: &Signature, options: &MethodOptions, errors: &mut Errors) -> Execution {
+fn execution(
+    signature: &Signature,
+    options: &MethodOptions,
+    outcome: Option<&Outcome>,
+    errors: &mut Errors,
+) -> Execution {
     match (&signature.asyncness, options.inline) {
         (Some(_), None) => Execution::Future,
+        (None, None) if matches!(outcome, Some(Outcome::Stream(..))) => Execution::Stream,
         (None, None) => Execution::Blocking,
         (None, Some(_)) => Execution::Inline,
         (Some(_), Some(inline)) => {
@@ -151,6 +160,36 @@ fn execution(signature: &Signature, options: &MethodOptions, errors: &mut Errors
             );
             Execution::Future
         }
+    }
+}
+
+/// Where the first stream of a method stands.
+fn stream<'a>(
+    signature: &'a Signature,
+    arguments: &'a [Argument],
+    outcome: Option<&Outcome>,
+) -> Option<&'a Type> {
+    let argument = arguments.iter().find(|other| matches!(other.shape, Shape::Stream(_)));
+    match (argument, outcome, &signature.output) {
+        (Some(argument), _, _) => Some(&argument.ty),
+        (None, Some(Outcome::Stream(..)), ReturnType::Type(_, ty)) => Some(ty),
+        _ => None,
+    }
+}
+
+/// What a method with a stream cannot be.
+fn streams(stream: &Type, options: &MethodOptions, outcome: Option<&Outcome>, errors: &mut Errors) {
+    if options.inline.is_some() {
+        errors.at(stream, "an `inline` method has ended before a stream could: remove `inline`");
+    }
+    if options.oneway.is_some() {
+        errors.at(stream, "the end of a stream has to be told: remove `oneway`");
+    }
+    if options.no_cancel.is_some() && matches!(outcome, Some(Outcome::Stream(..))) {
+        errors.at(
+            stream,
+            "a stream that nobody reads any more has to be cancelled: remove `no_cancel`",
+        );
     }
 }
 

@@ -21,6 +21,7 @@ use syn::{Item, ItemTrait, TraitItem, TraitItemFn};
 
 pub(crate) use self::options::{ServiceOptions, is_ipc};
 pub(crate) use self::parameters::is_plain;
+pub(crate) use self::types::{plain, stream_item};
 use crate::errors::Errors;
 use crate::model::{Method, Service};
 

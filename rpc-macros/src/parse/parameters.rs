@@ -7,7 +7,7 @@ use syn::{Attribute, FnArg, Pat, PatIdent, PatType, Receiver, ReceiverKind, Sign
 use super::sendable::Scope;
 use super::types;
 use crate::errors::Errors;
-use crate::model::Argument;
+use crate::model::{Argument, Shape};
 
 /// Arguments travel as one tuple, and serde's tuples end here.
 const ARGUMENTS_MAX: usize = 16;
@@ -96,6 +96,13 @@ fn arguments(parameters: &[&PatType], scope: &Scope, errors: &mut Errors) -> Vec
         let name = argument.name();
         if arguments.iter().any(|earlier| earlier.name() == name) {
             errors.at(ident, format_args!("two arguments are called `{name}`: rename one"));
+        }
+        let is_stream = |other: &Argument| matches!(other.shape, Shape::Stream(_));
+        if is_stream(&argument) && arguments.iter().any(is_stream) {
+            errors.at(
+                ident,
+                "a method takes one stream: give the items of both an enum as their type",
+            );
         }
         arguments.push(argument);
     }

@@ -27,11 +27,13 @@ impl Scope {
     }
 }
 
-/// The way that a type goes: an argument may borrow from its request, a result from nothing.
+/// The way that a type goes: an argument may borrow from its request, a result from nothing, nor an item of
+/// a stream.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Direction {
     Argument,
     Result,
+    Item,
 }
 
 /// Reports every part of `ty` that cannot be sent; `None` if there is any.
@@ -61,12 +63,12 @@ impl<'ast> Visit<'ast> for Sendable<'_> {
     fn visit_type(&mut self, ty: &'ast Type) {
         let message = match ty {
             Type::ImplTrait(_) => {
-                "`impl Trait` cannot be sent, and streams are not available: write a concrete \
-                 type, `Vec<T>` for a sequence"
+                "`impl Trait` cannot be sent, but for `impl Stream<Item = T>` as an argument or as \
+                 the result: write a concrete type, `Vec<T>` for a sequence"
             }
             Type::TraitObject(_) => {
-                "`dyn Trait` cannot be sent, and streams are not available: write a concrete \
-                 type, or an enum"
+                "`dyn Trait` cannot be sent: write a concrete type, or an enum, or \
+                 `impl Stream<Item = T>` for a stream"
             }
             Type::Ptr(_) => "a pointer means nothing in another process: send what it points to",
             Type::FnPtr(_) => "a function cannot be sent: send the data that it would work on",
@@ -79,7 +81,10 @@ impl<'ast> Visit<'ast> for Sendable<'_> {
 
     fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
         let lifetime = reference.lifetime.as_ref();
-        let message = if self.direction == Direction::Result {
+        let message = if self.direction == Direction::Item {
+            "an item of a stream cannot borrow, as it goes to another process: write an owned \
+             type, such as `String` for `&str`"
+        } else if self.direction == Direction::Result {
             "a result cannot borrow, as it goes to another process: write an owned type, such as \
              `String` for `&str`"
         } else if reference.mutability.is_some() {
@@ -104,6 +109,11 @@ impl<'ast> Visit<'ast> for Sendable<'_> {
                 lifetime,
                 "a method of a service cannot name lifetimes, as an argument lives as long as \
                  the call: leave it out, or write `'_`",
+            ),
+            Direction::Item => self.errors.at(
+                lifetime,
+                "an item of a stream cannot borrow, as it goes to another process: write an owned \
+                 type",
             ),
             Direction::Result => self.errors.at(
                 lifetime,

@@ -40,6 +40,7 @@ fn shape(ty: TokenStream) -> &'static str {
         Shape::OptionByteBuf => "option of byte buffer",
         Shape::CowStr => "cow of str",
         Shape::CowBytes => "cow of bytes",
+        Shape::Stream(_) => "stream",
     }
 }
 
@@ -58,6 +59,8 @@ fn outcome(ty: TokenStream) -> &'static str {
             Bytes::Vec => "bytes or error",
             Bytes::OptionVec => "option of bytes or error",
         },
+        Outcome::Stream(_, None) => "stream",
+        Outcome::Stream(_, Some(_)) => "stream or error",
     }
 }
 

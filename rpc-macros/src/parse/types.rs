@@ -4,7 +4,7 @@
 //! bytes wherever `Vec` comes from. An alias is taken as it stands, and serde decides whether it can
 //! be sent.
 
-use syn::{GenericArgument, PathArguments, PathSegment, Type, TypePath};
+use syn::{GenericArgument, PathArguments, PathSegment, Type, TypeParamBound, TypePath};
 
 use super::sendable::{self, Direction, Scope};
 use crate::errors::Errors;
@@ -20,6 +20,10 @@ pub(super) fn argument(ty: &Type, scope: &Scope, errors: &mut Errors) -> Option<
         );
         return None;
     }
+    if let Some(item) = stream_item(ty) {
+        sendable::check(item, Direction::Item, scope, errors)?;
+        return Some(Shape::Stream(payload(item)));
+    }
     sendable::check(ty, Direction::Argument, scope, errors)?;
     let shape = match plain(ty) {
         Type::Reference(reference) => borrowed(&reference.elem),
@@ -30,13 +34,26 @@ pub(super) fn argument(ty: &Type, scope: &Scope, errors: &mut Errors) -> Option<
 
 /// The outcome of a method that returns `ty`, or `None` having reported why it cannot be sent.
 pub(super) fn outcome(ty: &Type, scope: &Scope, errors: &mut Errors) -> Option<Outcome> {
+    if let Some(item) = stream_item(ty) {
+        sendable::check(item, Direction::Item, scope, errors)?;
+        let (value, error) = fallible(item, errors)?;
+        return Some(Outcome::Stream(payload(value), error));
+    }
     sendable::check(ty, Direction::Result, scope, errors)?;
     let ty = plain(ty);
     if matches!(ty, Type::Tuple(tuple) if tuple.elems.is_empty()) {
         return Some(Outcome::Unit);
     }
+    Some(match fallible(ty, errors)? {
+        (value, None) => Outcome::Value(payload(value)),
+        (value, Some(error)) => Outcome::Fallible(payload(value), error),
+    })
+}
+
+/// The value and the error of a `Result`, or the value that another type is.
+fn fallible<'a>(ty: &'a Type, errors: &mut Errors) -> Option<(&'a Type, Option<Box<Type>>)> {
     let Some(segment) = last_segment(ty).filter(|segment| segment.ident == "Result") else {
-        return Some(Outcome::Value(payload(ty)));
+        return Some((ty, None));
     };
     let Some([value, error]) = type_arguments(segment) else {
         errors.at(
@@ -46,7 +63,23 @@ pub(super) fn outcome(ty: &Type, scope: &Scope, errors: &mut Errors) -> Option<O
         );
         return None;
     };
-    Some(Outcome::Fallible(payload(value), Box::new(error.clone())))
+    Some((value, Some(Box::new(error.clone()))))
+}
+
+/// `T` of `impl Stream<Item = T>`, under any path, and with nothing else.
+pub(crate) fn stream_item(ty: &Type) -> Option<&Type> {
+    let Type::ImplTrait(stream) = plain(ty) else { return None };
+    let mut bounds = stream.bounds.iter();
+    let (Some(TypeParamBound::Trait(bound)), None) = (bounds.next(), bounds.next()) else {
+        return None;
+    };
+    let segment = bound.path.segments.last().filter(|segment| segment.ident == "Stream")?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    let mut arguments = arguments.args.iter();
+    match (arguments.next(), arguments.next()) {
+        (Some(GenericArgument::AssocType(item)), None) if item.ident == "Item" => Some(&item.ty),
+        _ => None,
+    }
 }
 
 /// Whether this is `&Context`, under any path.
@@ -150,7 +183,7 @@ fn is_byte_vec(ty: &Type) -> bool {
 }
 
 /// A type without the parentheses, or the invisible group of a `macro_rules!` fragment, around it.
-pub(super) fn plain(ty: &Type) -> &Type {
+pub(crate) fn plain(ty: &Type) -> &Type {
     match ty {
         Type::Paren(inner) => plain(&inner.elem),
         Type::Group(inner) => plain(&inner.elem),

@@ -19,6 +19,13 @@ use crate::error::{Outcome, RpcError};
 use crate::protocol::calls::{Answer, NotBegun, Taken, Ticket};
 use crate::wait::thread::{ThreadSource, wait_beside};
 
+/// What a thread has waited for.
+pub(super) enum Waited<R> {
+    /// Something else than the answer.
+    Found(R),
+    Answer(Answer),
+}
+
 /// One thread's call: what it has of the roles, and how it waits.
 pub(super) struct Turn<'a> {
     shared: &'a Shared,
@@ -174,6 +181,51 @@ impl<'a> Turn<'a> {
             if let Some((answer, next)) = self.step(call.deadline, Some(id)) {
                 next.into_iter().for_each(Waker::wake);
                 return answer.map_err(|error| error.at(&link.uri));
+            }
+        }
+    }
+
+    /// Waits until `look` finds something, or the answer to a call with streams is here. What `look` is given is to
+    /// be woken; with `wakes`, also by other threads while this one has the reading side.
+    pub(super) fn wait_for<R>(
+        &mut self,
+        id: u64,
+        call: &Prepared,
+        wakes: bool,
+        mut look: impl FnMut(&Waker) -> Option<R>,
+    ) -> Result<Waited<R>, RpcError> {
+        let link = &self.shared.link;
+        loop {
+            self.take_roles();
+            let waker = match &self.alarm {
+                Some(alarm) => alarm.waker.clone(),
+                None if wakes => self.set_alarm()?,
+                None => self.waker.clone(),
+            };
+            if let Some(found) = look(&waker) {
+                return Ok(Waited::Found(found));
+            }
+            let mut calls = link.calls();
+            // What was sent from here may have been left.
+            self.blocked = self.blocked.take().or_else(|| calls.roles.blocked.take());
+            let taken = calls.poll(id, &waker);
+            drop(calls);
+            let taken = taken.or_else(|| {
+                let is_over = call.is_cancelled() || is_over(call.deadline);
+                if is_over { None } else { self.step(call.deadline, Some(id)) }
+            });
+            if let Some((answer, next)) = taken {
+                next.into_iter().for_each(Waker::wake);
+                return answer.map(Waited::Answer).map_err(|error| error.at(&link.uri));
+            }
+            if call.is_cancelled() {
+                self.give_up(id);
+                return Err(link.cancelled(Outcome::MaybeExecuted));
+            }
+            if is_over(call.deadline) {
+                self.give_up(id);
+                let error = link.deadline_exceeded(call.budget);
+                return Err(error.with_outcome(Outcome::MaybeExecuted));
             }
         }
     }

@@ -27,6 +27,7 @@ use crate::server::session::{
 };
 use crate::server::{BATCH, LINGER, Shared};
 use crate::service::{HandlerFuture, Kind, Reply};
+use crate::stream::Port;
 use crate::wait::task::{Nudge, Nudged, TaskSource};
 use crate::wire::frame::{self, ANSWER, FRAGMENT, Header};
 
@@ -187,7 +188,7 @@ impl Connection {
                         return Ok(false);
                     }
                 }
-                Event::Frame { header, .. } => match header.kind {
+                Event::Frame { header, body } => match header.kind {
                     frame::Kind::Cancel => inner.cancel(header.id),
                     frame::Kind::Ping if header.flags & ANSWER == 0 => {
                         let answer = Header { flags: ANSWER, length: 0, ..header };
@@ -204,7 +205,10 @@ impl Connection {
                         }
                     }
                     frame::Kind::Goodbye => self.farewell = true,
-                    kind => return Err(broken(format!("a {kind:?} frame to a server"))),
+                    _ => {
+                        let heard = inner.session.on_stream(&header, body);
+                        heard.map_err(|error| (Reason::Violation, error))?;
+                    }
                 },
                 Event::Withdrawn { oneway: true, .. } => {}
                 Event::Withdrawn { id, .. } => {
@@ -317,8 +321,13 @@ fn handle_call(
         return Ok(Next::Go);
     }
     inner.shared.stats.calls.fetch_add(1, Ordering::Relaxed);
-    let Started { kind, terms, budget } = session.start(Arrival::borrowed(call), None);
-    let running = || Running { inner: Arc::clone(inner), id, oneway, bytes, ended: false };
+    let port = || Ok(Arc::new(TaskPort(Arc::clone(inner))) as Arc<dyn Port>);
+    let Started { kind, terms, budget, streams } =
+        session.start(Arrival::borrowed(call), None, &port);
+    let running = || {
+        let (inner, streams) = (Arc::clone(inner), streams.clone());
+        Running { inner, id, oneway, bytes, streams, ended: false }
+    };
     let reply = match kind {
         Kind::Done(reply) => settled(reply, &terms, budget),
         Kind::Cancelled(cause) => ended_by(cause, budget),
@@ -342,11 +351,24 @@ fn handle_call(
             }
         }
     };
+    if streams.is_some() {
+        session.streams.remove(id);
+    }
     inner.note(&reply);
     if !oneway {
         session.batch(id, reply, batch);
     }
     Ok(Next::Go)
+}
+
+/// Where the streams of a connection send their frames.
+struct TaskPort(Arc<Inner>);
+
+impl Port for TaskPort {
+    fn send(&self, message: Message<'_>) {
+        let blocked = self.0.session.outbox.send(message);
+        self.0.go_on(blocked);
+    }
 }
 
 fn poll_guarded(future: &mut HandlerFuture, cx: &mut Context<'_>) -> Poll<Reply> {

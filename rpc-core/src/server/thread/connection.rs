@@ -3,20 +3,25 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::Alive;
 use super::greet::finish_writing;
-use super::handling::handle_call;
-use super::watch::{Kept, Roll, Watched};
+use super::handling::{Elsewhere, handle_call};
+use super::streaming::Streaming;
+use super::watch::{Kept, Watched};
+use crate::cancel::CancelCause;
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
 use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
 use crate::error::{ErrorKind, Outcome, RpcError};
 use crate::protocol::incoming::Event;
-use crate::server::session::{Arrival, MOVED, Session, cancelled};
+use crate::server::session::{Arrival, MOVED, Session, Started, cancelled};
 use crate::server::{BATCH, LINGER, Shared};
-use crate::wait::thread::{Ready, ThreadSource, wait};
+use crate::service::Reply;
+use crate::stream::Port;
+use crate::wait::thread::{Ready, ThreadSource, wait_beside};
 use crate::wire::frame::{self, ANSWER, Header};
 
 /// Why a connection ends, and what the peer is told.
@@ -33,12 +38,56 @@ pub(super) enum Turn {
     Over,
 }
 
+/// What a connection's thread and those of its calls with streams have in common.
+pub(super) struct Common {
+    pub(super) shared: Arc<Shared>,
+    pub(super) session: Arc<Session>,
+    pub(super) watched: Arc<Watched>,
+    /// Once there was a call with streams.
+    pub(super) streaming: OnceLock<Arc<Streaming>>,
+    alive: Option<Arc<Alive>>,
+}
+
+impl Common {
+    pub(super) fn new(shared: &Arc<Shared>, session: Session, alive: Option<Arc<Alive>>) -> Self {
+        let (shared, watched) = (Arc::clone(shared), Watched::new(&session.limits));
+        let (session, streaming) = (Arc::new(session), OnceLock::new());
+        Self { shared, session, watched, streaming, alive }
+    }
+
+    /// Where streams send their frames.
+    #[cold]
+    pub(super) fn port(&self) -> io::Result<Arc<dyn Port>> {
+        if let Some(streaming) = self.streaming.get() {
+            return Ok(Arc::clone(streaming) as _);
+        }
+        let streaming = Streaming::new(&self.shared, &self.session, self.alive.clone())?;
+        let streaming = self.streaming.get_or_init(|| Arc::new(streaming));
+        self.watched.know(streaming);
+        Ok(Arc::clone(streaming) as _)
+    }
+
+    /// What could be cancelled has ended by the time that its cancellation is read, unless it has streams.
+    fn cancel(&self, id: u64) {
+        if let Some(streaming) = self.streaming.get() {
+            streaming.cancel(id, CancelCause::Caller);
+        }
+    }
+
+    /// Starts a call with streams.
+    #[cold]
+    pub(super) fn start_streaming(&self, id: u64, started: Started) -> Result<Reply, Elsewhere> {
+        match self.streaming.get().map(|streaming| streaming.start(id, started)) {
+            Some(Err(reply)) => Ok(reply),
+            _ => Err(Elsewhere),
+        }
+    }
+}
+
 pub(super) struct Connection {
-    shared: Arc<Shared>,
-    session: Session,
+    common: Common,
     /// `None` only while a handler runs.
     source: Option<Box<ThreadSource>>,
-    watched: Arc<Watched>,
     /// Whether something may have come while a handler was running.
     behind: bool,
     /// Replies to what was read last, to go in one write.
@@ -61,19 +110,10 @@ const DRY: u32 = 64;
 
 impl Connection {
     /// One whose handshake is done.
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        session: Session,
-        source: Box<ThreadSource>,
-        roll: &Roll,
-    ) -> Self {
-        let watched = Watched::new(&session.limits);
-        roll.add(&watched);
+    pub(super) fn new(common: Common, source: Box<ThreadSource>) -> Self {
         Self {
-            shared,
-            session,
+            common,
             source: Some(source),
-            watched,
             behind: false,
             batch: Vec::new(),
             blocked: None,
@@ -87,13 +127,20 @@ impl Connection {
 
     /// Serves to the end, sleeping where there is nothing to do.
     pub(super) fn run(&mut self, stop: &UnixStream) -> Result<(), End> {
-        let sleep = |source: Option<&mut _>, blocked: Option<&mut _>, patience| {
-            // What is answered is written before it is time to stop.
-            let stop = blocked.is_none().then(|| stop.as_fd());
-            wait(source, blocked, stop, patience)
-        };
-        while self.turn(sleep)? != Turn::Over {}
-        Ok(())
+        loop {
+            let streaming = self.common.streaming.get().cloned();
+            let runs = streaming.as_ref().is_some_and(|streaming| !streaming.is_idle());
+            let goes_on = runs && self.common.shared.is_draining();
+            let bell = streaming.as_ref().map(|streaming| streaming.bell());
+            let sleep = |source: Option<&mut _>, blocked: Option<&mut _>, patience| {
+                // What is answered is written before it is time to stop, and what has streams ends.
+                let stops = blocked.is_none() && !goes_on;
+                wait_beside(source, blocked, [stops.then(|| stop.as_fd()), bell], patience)
+            };
+            if self.turn(sleep)? == Turn::Over {
+                return Ok(());
+            }
+        }
     }
 
     /// Does what there is to do without waiting for anything.
@@ -124,8 +171,13 @@ impl Connection {
             Option<Duration>,
         ) -> io::Result<Ready>,
     ) -> Result<Turn, End> {
+        let mut expires = None;
+        if let Some(streaming) = self.common.streaming.get() {
+            expires = streaming.expire();
+            self.blocked = self.blocked.take().or_else(|| streaming.take_blocked());
+        }
         // As long as the peer leaves too many of its answers, nothing more is taken from it.
-        let crowded = self.session.outbox.is_crowded();
+        let crowded = self.common.session.outbox.is_crowded();
         if self.unhandled && !crowded {
             self.handle()?;
             return Ok(Turn::Moved);
@@ -138,34 +190,46 @@ impl Connection {
         let ready = if self.unread && !crowded && self.blocked.is_none() {
             Ready { read: true, ..Ready::default() }
         } else {
-            let progress = self.session.limits.progress;
+            let progress = self.common.session.limits.progress;
             let reading = if crowded { None } else { self.source.as_deref_mut() };
             let patience = reading.as_ref().and_then(|source| source.patience(progress));
             if patience.is_some_and(|patience| patience.is_zero()) {
                 return Err((Reason::Stalled, stalled(progress)));
             }
+            let patience = patience.into_iter().chain(expires).min();
             wait(reading, self.blocked.as_mut(), patience).map_err(lost)?
         };
+        if ready.other
+            && let Some(streaming) = self.common.streaming.get()
+        {
+            streaming.silence();
+        }
         let mut turn = Turn::Idle;
         if ready.write
             && let Some(blocked) = self.blocked.take()
         {
-            self.blocked = self.session.outbox.resume(blocked);
+            self.blocked = self.common.session.outbox.resume(blocked);
             turn = if self.is_full() { turn } else { Turn::Moved };
         }
         if ready.read && self.read()? {
             turn = Turn::Moved;
         }
-        if self.session.outbox.has_failed()
-            && let Some(error) = self.session.outbox.broken()
+        if self.common.session.outbox.has_failed()
+            && let Some(error) = self.common.session.outbox.broken()
         {
             return Err((Reason::Done, ended(error)));
         }
         // One that never sleeps is not told by its descriptors.
-        if self.shared.is_draining() && self.blocked.is_none() {
+        if self.common.shared.is_draining() && self.blocked.is_none() && !self.goes_on() {
             self.stop()?;
         }
         Ok(turn)
+    }
+
+    /// Whether calls with streams have still to end before the connection may.
+    fn goes_on(&self) -> bool {
+        let streaming = self.common.streaming.get();
+        streaming.is_some_and(|streaming| !streaming.is_idle() || streaming.has_blocked())
     }
 
     fn is_full(&self) -> bool {
@@ -175,15 +239,18 @@ impl Connection {
     /// How it ends when all has come that will.
     fn end(&self) -> Result<(), End> {
         let midway = self.source.as_ref().is_some_and(|source| source.source.incoming.is_midway());
-        let how =
-            if midway { Err(cut_off()) } else { self.session.closed_by_client(self.farewell) };
+        let how = if midway {
+            Err(cut_off())
+        } else {
+            self.common.session.closed_by_client(self.farewell)
+        };
         how.map_err(|error| (Reason::Done, error))
     }
 
     /// Ends because the server does, if nothing waits for the client to read.
     fn stop(&mut self) -> Result<(), End> {
-        if self.session.outbox.waits() {
-            self.blocked = self.session.outbox.stop_reading();
+        if self.common.session.outbox.waits() {
+            self.blocked = self.common.session.outbox.stop_reading();
             return Ok(());
         }
         let kind = ErrorKind::Refused { reason: "the server has stopped".to_owned() };
@@ -207,9 +274,12 @@ impl Connection {
     fn handle(&mut self) -> Result<(), End> {
         let handled = self.handle_all();
         let blocked = if self.batch.is_empty() {
-            self.session.outbox.flush()
+            self.common.session.outbox.flush()
         } else {
-            let blocked = self.session.outbox.send_alone(&self.batch);
+            let blocked = match Arc::get_mut(&mut self.common.session) {
+                Some(session) => session.outbox.send_alone(&self.batch),
+                None => self.common.session.outbox.send(Message::Small(&self.batch)),
+            };
             self.batch.clear();
             blocked
         };
@@ -224,11 +294,11 @@ impl Connection {
     /// Handles what has come; `false` if that was stopped because too much waits to be written.
     fn handle_all(&mut self) -> Result<bool, End> {
         loop {
-            if self.batch.len() > BATCH || self.session.outbox.is_crowded() {
+            if self.batch.len() > BATCH || self.common.session.outbox.is_crowded() {
                 return Ok(false);
             }
             if self.behind {
-                match self.watched.next_kept() {
+                match self.common.watched.next_kept() {
                     Some(kept) => self.handle_kept(kept)?,
                     None => self.behind = false,
                 }
@@ -241,10 +311,9 @@ impl Connection {
                 Err(violation) => return Err((Reason::Violation, violated(&violation))),
             };
             match event {
-                Event::Call(call) if self.session.is_inline(call.method) => {
+                Event::Call(call) if self.common.session.is_inline(call.method) => {
                     let call = Arrival::borrowed(call);
-                    let (shared, batch) = (&self.shared, &mut self.batch);
-                    handle_call(shared, &self.session, &self.watched, &mut None, call, batch);
+                    handle_call(&self.common, &mut None, call, &mut self.batch);
                 }
                 Event::Call(call) => {
                     // The reading side may be lent while it is handled.
@@ -252,16 +321,18 @@ impl Connection {
                     let call = Arrival::moved(call, &mut place);
                     self.handle_call(call);
                 }
-                Event::Frame { header, .. } => match header.kind {
+                Event::Frame { header, body } => match header.kind {
                     frame::Kind::Ping => self.handle_ping(header),
-                    // What could be cancelled has ended by the time that this is read here.
-                    frame::Kind::Cancel => {}
+                    frame::Kind::Cancel => self.common.cancel(header.id),
                     frame::Kind::Goodbye => self.farewell = true,
-                    kind => return Err(broken(format!("a {kind:?} frame to a server"))),
+                    _ => {
+                        let heard = self.common.session.on_stream(&header, body);
+                        heard.map_err(|error| (Reason::Violation, error))?;
+                    }
                 },
                 Event::Withdrawn { oneway: true, .. } => {}
                 Event::Withdrawn { id, .. } => {
-                    self.session.batch(id, cancelled(0), &mut self.batch);
+                    self.common.session.batch(id, cancelled(0), &mut self.batch);
                 }
                 Event::Reply { id, .. } => {
                     return Err(broken(format!("a reply to {id}, which nobody called")));
@@ -274,7 +345,7 @@ impl Connection {
     #[inline(always)]
     fn handle_call(&mut self, call: Arrival<'_>) {
         let (source, batch) = (&mut self.source, &mut self.batch);
-        self.behind |= handle_call(&self.shared, &self.session, &self.watched, source, call, batch);
+        self.behind |= handle_call(&self.common, source, call, batch);
     }
 
     #[cold]
@@ -285,9 +356,9 @@ impl Connection {
     fn handle_ping(&mut self, header: Header) {
         if header.flags & ANSWER == 0 {
             let answer = Header { flags: ANSWER, length: 0, ..header };
-            self.session.outbox.queue(Message::Urgent(&answer.to_bytes()));
+            self.common.session.outbox.queue(Message::Urgent(&answer.to_bytes()));
         } else {
-            let blocked = self.session.outbox.answered(header.id);
+            let blocked = self.common.session.outbox.answered(header.id);
             self.blocked = blocked.or_else(|| self.blocked.take());
         }
     }
@@ -297,7 +368,13 @@ impl Connection {
         match kept {
             Kept::Call(call) => self.handle_late_call(call),
             Kept::Withdrawn { oneway: true, .. } => {}
-            Kept::Withdrawn { id, .. } => self.session.batch(id, cancelled(0), &mut self.batch),
+            Kept::Withdrawn { id, .. } => {
+                self.common.session.batch(id, cancelled(0), &mut self.batch)
+            }
+            Kept::Stream(header, body) => {
+                let heard = self.common.session.on_stream(&header, &body);
+                heard.map_err(|error| (Reason::Violation, error))?;
+            }
             Kept::Ping(header) => self.handle_ping(header),
             Kept::Goodbye => self.farewell = true,
             Kept::End => self.ended = true,
@@ -313,12 +390,23 @@ impl Connection {
 
     /// Tells the client why, as far as it listens.
     pub(super) fn say_goodbye(&mut self, reason: Reason, text: &str) {
-        let outbox = &self.session.outbox;
+        let outbox = &self.common.session.outbox;
         let until = Instant::now() + LINGER;
         let blocked = self.blocked.take().or_else(|| outbox.close(&goodbye(reason, text)));
         finish_writing(outbox, blocked, until);
         if let Some(source) = &mut self.source {
             source.discard(until);
+        }
+    }
+}
+
+/// The calls of a client that is gone are cancelled.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(streaming) = self.common.streaming.get() {
+            let closing = self.common.shared.is_draining();
+            let cause = if closing { CancelCause::Closing } else { CancelCause::PeerGone };
+            streaming.cancel_all(cause);
         }
     }
 }

@@ -7,43 +7,50 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::watch::{Lent, Watched};
+use super::connection::Common;
+use super::watch::Lent;
 use crate::cancel::{CancelCause, CancelToken};
 use crate::protocol::failure::Status;
 use crate::protocol::requests::Rejection;
-use crate::server::Shared;
-use crate::server::session::{Arrival, Session, Started, ended_by, guarded, rejected, settled};
+use crate::server::session::{Arrival, Started, ended_by, guarded, rejected, settled};
 use crate::service::{Kind, Reply, Runner, Terms};
+use crate::wait::park::with_waker;
 use crate::wait::thread::ThreadSource;
 
 /// Handles a call, and appends the reply to `batch`. The reading side is lent meanwhile, if it is there and the handler
 /// takes its time; whether it was.
 #[inline(always)]
 pub(super) fn handle_call(
-    shared: &Shared,
-    session: &Session,
-    watched: &Arc<Watched>,
+    common: &Common,
     source: &mut Option<Box<ThreadSource>>,
     call: Arrival<'_>,
     batch: &mut Vec<u8>,
 ) -> bool {
+    let Common { shared, session, .. } = common;
     let (id, oneway) = (call.id, call.oneway);
     let mut lent = false;
     let reply = if shared.is_draining() {
         rejected(Rejection::Draining)
     } else {
         shared.stats.calls.fetch_add(1, Ordering::Relaxed);
-        let (id, lends) = ((!oneway).then_some(id), Cell::new(false));
-        let desk = Desk { watched, source: Cell::new(source.take()), lends, id };
-        let started = session.start(call, Some(&desk));
-        let reply = desk.finish(started);
+        let (cancellable, lends) = ((!oneway).then_some(id), Cell::new(false));
+        let desk = Desk { common, source: Cell::new(source.take()), lends, id: cancellable };
+        let started = session.start(call, Some(&desk), &|| common.port());
+        let reply = match started.streams {
+            None => Ok(desk.finish(started)),
+            Some(_) => common.start_streaming(id, started),
+        };
         *source = desk.source.into_inner();
         lent = desk.lends.get();
-        reply
+        match reply {
+            Ok(reply) => reply,
+            // It is answered by its own thread.
+            Err(Elsewhere) => return lent,
+        }
     };
     if reply.status == Status::Panicked as u16 {
         shared.stats.panics.fetch_add(1, Ordering::Relaxed);
@@ -54,9 +61,12 @@ pub(super) fn handle_call(
     lent
 }
 
+/// A call is answered by another thread.
+pub(super) struct Elsewhere;
+
 /// Where a handler runs, and what it can lend.
 struct Desk<'a> {
-    watched: &'a Arc<Watched>,
+    common: &'a Common,
     source: Cell<Option<Box<ThreadSource>>>,
     /// Whether that was lent.
     lends: Cell<bool>,
@@ -67,7 +77,7 @@ struct Desk<'a> {
 impl Desk<'_> {
     #[inline(always)]
     fn finish(&self, started: Started) -> Reply {
-        let Started { kind, terms, budget } = started;
+        let Started { kind, terms, budget, .. } = started;
         match kind {
             Kind::Done(reply) => settled(reply, &terms, budget),
             Kind::Cancelled(cause) => ended_by(cause, budget),
@@ -99,7 +109,10 @@ impl Desk<'_> {
         if let Some(source) = self.source.take() {
             let deadline = terms.deadline;
             self.lends.set(true);
-            self.watched.lend(Lent { source, id: self.id, token: token.clone(), deadline });
+            let Common { session, watched, streaming, .. } = self.common;
+            let (session, streaming) = (Arc::clone(session), streaming.get().cloned());
+            let token = token.clone();
+            watched.lend(Lent { source, id: self.id, token, deadline, session, streaming });
         }
         Loan(self)
     }
@@ -111,7 +124,7 @@ struct Loan<'a>(&'a Desk<'a>);
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
         if self.0.lends.get() {
-            self.0.source.set(self.0.watched.take_back());
+            self.0.source.set(self.0.common.watched.take_back());
         }
     }
 }
@@ -140,7 +153,7 @@ impl Desk<'_> {
     ) -> Result<Reply, CancelCause> {
         let token = terms.token.clone().unwrap_or_default();
         let _lent = self.lend(&token, terms);
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = with_waker(Waker::clone);
         let mut key = None;
         loop {
             if let Poll::Ready(reply) = handler.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -165,14 +178,5 @@ impl Desk<'_> {
 impl fmt::Debug for Desk<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Desk").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// Wakes a thread that is parked.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }

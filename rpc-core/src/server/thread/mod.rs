@@ -5,6 +5,7 @@ mod busy;
 mod connection;
 mod greet;
 mod handling;
+mod streaming;
 mod watch;
 
 use std::io;
@@ -16,7 +17,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use self::busy::Busy;
-use self::connection::{Connection, End};
+use self::connection::{Common, Connection, End};
 use self::greet::greet;
 use self::watch::Roll;
 use crate::connection::greeting::Reason;
@@ -29,6 +30,7 @@ use crate::server::shutdown::Shutdown;
 use crate::server::{
     ACCEPT_PAUSE, Bound, LINGER, Place, Served, Shared, ShutdownHandle, is_passing,
 };
+use crate::stream::{Streams, Windows};
 use crate::transport::{Peer, Transport};
 use crate::wait::thread::{ThreadSource, accept};
 
@@ -132,7 +134,7 @@ impl Host {
             at: Arc::clone(at),
             admitted,
             roll: self.roll.clone(),
-            _alive: self.alive.clone(),
+            alive: self.alive.clone(),
         };
         let busy = self.busy.clone();
         let run = move || seat.host(transport, stop, busy);
@@ -151,7 +153,7 @@ struct Seat {
     admitted: Admitted,
     roll: Roll,
     /// The last thing that a connection has.
-    _alive: Option<Arc<Alive>>,
+    alive: Option<Arc<Alive>>,
 }
 
 impl Seat {
@@ -190,9 +192,13 @@ impl Seat {
             limits: limits.clone(),
             outbox,
             message_limit: usize::try_from(theirs.message_limit).unwrap_or(usize::MAX),
+            windows: Windows::new(limits.stream, &theirs),
+            streams: Streams::default(),
         };
         self.shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(Connection::new(Arc::clone(&self.shared), session, source, &self.roll)))
+        let common = Common::new(&self.shared, session, self.alive.clone());
+        self.roll.add(&common.watched);
+        Ok(Some(Connection::new(common, source)))
     }
 
     /// Says goodbye where the client does not know, and lets it go.

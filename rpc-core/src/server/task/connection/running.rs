@@ -8,14 +8,17 @@ use tokio::time::{sleep_until, timeout_at};
 
 use super::{Inner, poll_guarded};
 use crate::cancel::{CancelCause, CancelToken};
-use crate::server::session::{cancelled, expired, guarded, settled};
+use crate::server::session::{cancelled, cut_short, expired, guarded, settled};
 use crate::service::{BlockingHandler, HandlerFuture, Reply, Terms};
+use crate::stream::Ends;
 
 /// What ends a handler, as far as it can be ended, or asked to end.
 #[derive(Clone)]
 pub(super) struct Stop {
     task: Option<AbortHandle>,
     token: Option<CancelToken>,
+    /// What it may wait for.
+    streams: Option<Ends>,
 }
 
 impl Stop {
@@ -23,21 +26,25 @@ impl Stop {
         if let Some(token) = &self.token {
             token.cancel_because(cause);
         }
+        if let Some(streams) = &self.streams {
+            streams.fail(&cut_short(cause));
+        }
         if let Some(task) = &self.task {
             task.abort();
         }
     }
 }
 
-/// Cancels a token when a time has come, unless dropped before.
+/// Asks a handler to end when its time has come, unless dropped before.
 struct Timer(AbortHandle);
 
 impl Timer {
-    fn start(terms: &Terms) -> Option<Self> {
+    fn start(terms: &Terms, streams: &Option<Ends>) -> Option<Self> {
         let (at, token) = (terms.deadline?, terms.token.clone()?);
+        let stop = Stop { task: None, token: Some(token), streams: streams.clone() };
         let task = tokio::spawn(async move {
             sleep_until(at.into()).await;
-            token.cancel_because(CancelCause::Deadline);
+            stop.stop(CancelCause::Deadline);
         });
         Some(Self(task.abort_handle()))
     }
@@ -56,6 +63,7 @@ pub(super) struct Running {
     pub(super) oneway: bool,
     /// Of its arguments.
     pub(super) bytes: usize,
+    pub(super) streams: Option<Ends>,
     pub(super) ended: bool,
 }
 
@@ -66,6 +74,7 @@ impl Running {
         // Entered before it can end: its end needs the table, too.
         let mut requests = inner.requests();
         let (token, cancellable) = (terms.token.clone(), terms.cancellable);
+        let streams = self.streams.clone();
         let task = tokio::spawn(async move {
             let handler = std::future::poll_fn(|cx| poll_guarded(&mut future, cx));
             let reply = match terms.deadline {
@@ -79,7 +88,7 @@ impl Running {
                     })
                 }
                 _ => {
-                    let _timer = Timer::start(&terms);
+                    let _timer = Timer::start(&terms, &self.streams);
                     settled(handler.await, &terms, budget)
                 }
             };
@@ -88,14 +97,15 @@ impl Running {
             self.end(reply);
         });
         let task = cancellable.then(|| task.abort_handle());
-        requests.start(id, oneway, bytes, Stop { task, token });
+        requests.start(id, oneway, bytes, Stop { task, token, streams });
     }
 
     pub(super) fn start_blocking(self, handler: BlockingHandler, terms: Terms, budget: Duration) {
         let inner = Arc::clone(&self.inner);
-        let stop = Stop { task: None, token: terms.token.clone() };
+        let (token, streams) = (terms.token.clone(), self.streams.clone());
+        let stop = Stop { task: None, token, streams };
         inner.requests().start(self.id, self.oneway, self.bytes, stop);
-        let timer = Timer::start(&terms);
+        let timer = Timer::start(&terms, &self.streams);
         tokio::task::spawn_blocking(move || {
             let reply = guarded(handler).unwrap_or_else(|reply| reply);
             drop(timer);
@@ -111,6 +121,9 @@ impl Running {
     fn finish(&mut self, reply: Reply) {
         self.ended = true;
         let inner = &self.inner;
+        if self.streams.is_some() {
+            inner.session.streams.remove(self.id);
+        }
         inner.note(&reply);
         let was_full = {
             let mut requests = inner.requests();

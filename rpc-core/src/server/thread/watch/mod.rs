@@ -8,17 +8,18 @@
 mod watcher;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use self::watcher::Watch;
 use super::connection::{End, broken, lost};
+use super::streaming::Streaming;
 use crate::cancel::{CancelCause, CancelToken};
 use crate::connection::greeting::Reason;
 use crate::connection::source::{Filled, violated};
 use crate::limits::Limits;
 use crate::protocol::incoming::Event;
-use crate::server::session::Arrival;
+use crate::server::session::{Arrival, Session};
 use crate::wait::thread::ThreadSource;
 use crate::wire::frame::{self, Header};
 
@@ -30,6 +31,9 @@ pub(super) struct Lent {
     /// What tells its handler.
     pub(super) token: CancelToken,
     pub(super) deadline: Option<Instant>,
+    /// What comes of streams is theirs.
+    pub(super) session: Arc<Session>,
+    pub(super) streaming: Option<Arc<Streaming>>,
 }
 
 /// Something that came while a handler was running, and is to be dealt with afterwards.
@@ -41,6 +45,8 @@ pub(super) enum Kept {
         oneway: bool,
         bytes: usize,
     },
+    /// A part of a stream whose call waits, too.
+    Stream(Header, Vec<u8>),
     /// A ping, or the answer to one.
     Ping(Header),
     Goodbye,
@@ -55,6 +61,8 @@ pub(super) struct Watched {
     /// Things, and bytes of them, that are kept at most.
     most: usize,
     most_bytes: usize,
+    /// Its calls with streams, since there was the first.
+    streaming: OnceLock<Weak<Streaming>>,
 }
 
 struct State {
@@ -85,6 +93,7 @@ impl Watched {
             state: Mutex::new(state),
             most: limits.calls_in_flight as usize,
             most_bytes: limits.held_bytes,
+            streaming: OnceLock::new(),
         })
     }
 
@@ -104,8 +113,16 @@ impl Watched {
         }
     }
 
+    /// There are calls with streams, too.
+    pub(super) fn know(&self, streaming: &Arc<Streaming>) {
+        let _ = self.streaming.set(Arc::downgrade(streaming));
+    }
+
     /// Tells the handler that runs, if it asks, that the server ends.
     fn close(&self) {
+        if let Some(streaming) = self.streaming.get().and_then(Weak::upgrade) {
+            streaming.cancel_all(CancelCause::Closing);
+        }
         if let Some(lent) = &self.state().lent {
             lent.token.cancel_because(CancelCause::Closing);
         }
@@ -131,6 +148,7 @@ impl Watched {
         state.kept_bytes -= match &kept {
             Some(Kept::Call(call)) => call.bytes(),
             Some(Kept::Withdrawn { bytes, .. }) => *bytes,
+            Some(Kept::Stream(_, body)) => body.len(),
             _ => 0,
         };
         kept
@@ -166,10 +184,13 @@ impl State {
             if self.over || self.is_full(watched) {
                 return false;
             }
-            let Some(Lent { source, id, token, .. }) = &mut self.lent else { return false };
+            let Some(Lent { source, id, token, session, streaming, .. }) = &mut self.lent else {
+                return false;
+            };
             let source = &mut source.source;
+            let running = Running { id: *id, token, session, streaming: streaming.as_deref() };
             match source.next_event() {
-                Ok(Some(event)) => match keep(event, *id, token, &mut self.kept) {
+                Ok(Some(event)) => match keep(event, &running, &mut self.kept) {
                     Ok(bytes) => self.kept_bytes += bytes,
                     Err(end) => self.fail(end),
                 },
@@ -201,13 +222,17 @@ impl State {
     }
 }
 
-/// Deals with an event while the call `running` is handled, or keeps it; gives the bytes of what is kept.
-fn keep(
-    event: Event<'_>,
-    running: Option<u64>,
-    token: &CancelToken,
-    kept: &mut VecDeque<Kept>,
-) -> Result<usize, End> {
+/// What runs while the watch reads.
+struct Running<'a> {
+    /// The call for which its connection's thread is busy.
+    id: Option<u64>,
+    token: &'a CancelToken,
+    session: &'a Session,
+    streaming: Option<&'a Streaming>,
+}
+
+/// Deals with an event for what runs, or keeps it; gives the bytes of what is kept.
+fn keep(event: Event<'_>, running: &Running<'_>, kept: &mut VecDeque<Kept>) -> Result<usize, End> {
     let mut bytes = 0;
     kept.push_back(match event {
         Event::Call(call) => {
@@ -215,18 +240,28 @@ fn keep(
             bytes = call.bytes();
             Kept::Call(call)
         }
-        Event::Frame { header, .. } => match header.kind {
+        Event::Frame { header, body } => match header.kind {
             frame::Kind::Cancel => {
-                if running == Some(header.id) {
-                    token.cancel_because(CancelCause::Caller);
+                if running.id == Some(header.id) {
+                    running.token.cancel_because(CancelCause::Caller);
                 } else {
                     withdraw(header.id, kept);
+                    if let Some(streaming) = running.streaming {
+                        streaming.cancel(header.id, CancelCause::Caller);
+                    }
                 }
                 return Ok(0);
             }
             frame::Kind::Ping => Kept::Ping(header),
             frame::Kind::Goodbye => Kept::Goodbye,
-            kind => return Err(broken(format!("a {kind:?} frame to a server"))),
+            frame::Kind::Data if waits(header.id, kept) => {
+                bytes = body.len();
+                Kept::Stream(header, body.to_vec())
+            }
+            _ => {
+                let heard = running.session.on_stream(&header, body);
+                return heard.map(|()| 0).map_err(|error| (Reason::Violation, error));
+            }
         },
         Event::Withdrawn { id, oneway } => Kept::Withdrawn { id, oneway, bytes: 0 },
         Event::Reply { id, .. } => {
@@ -235,6 +270,11 @@ fn keep(
         Event::Preface => return Ok(0),
     });
     Ok(bytes)
+}
+
+/// Whether a call with this id waits to be started.
+fn waits(id: u64, kept: &VecDeque<Kept>) -> bool {
+    kept.iter().any(|other| matches!(other, Kept::Call(call) if call.id == id && !call.oneway))
 }
 
 /// A call that waits is not to be started.
