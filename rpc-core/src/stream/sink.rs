@@ -24,6 +24,8 @@ pub(crate) struct Sink {
     gathered: Vec<u8>,
     /// What may be sent, as far as this end knows.
     credit: Credit,
+    /// Whether its end was sent.
+    ended: bool,
 }
 
 /// What has become of what was gathered.
@@ -46,7 +48,8 @@ impl Sink {
     /// For a call; `flags` say whose id it is.
     pub(crate) fn new(port: Arc<dyn Port>, flow: Arc<Outflow>, id: u64, flags: u8) -> Self {
         let header = Header { flags: flags | ITEM, ..Header::new(Kind::Data, id) };
-        Self { port, flow, header, gathered: scratch::take(), credit: Credit::default() }
+        let (gathered, credit) = (scratch::take(), Credit::default());
+        Self { port, flow, header, gathered, credit, ended: false }
     }
 
     /// Ready when there is room for a further item.
@@ -103,7 +106,7 @@ impl Sink {
     pub(crate) fn poll_finish(&mut self, end: bool, waker: &Waker) -> Poll<()> {
         loop {
             match self.step(end, waker) {
-                Step::Moved if end && self.gathered.is_empty() => return Poll::Ready(()),
+                Step::Moved if self.ended => return Poll::Ready(()),
                 Step::Moved => {}
                 Step::Empty | Step::Stopped => return Poll::Ready(()),
                 Step::Waits => return Poll::Pending,
@@ -123,7 +126,7 @@ impl Sink {
             return Step::Waits;
         }
         let count = self.gathered.len().min(self.credit.bytes as usize);
-        if self.gathered.is_empty() && !end {
+        if self.gathered.is_empty() && (!end || self.ended) {
             return Step::Empty;
         }
         if count == 0 && !self.gathered.is_empty() {
@@ -133,8 +136,8 @@ impl Sink {
         self.gathered.extend_from_slice(&part[count..]);
         part.truncate(count);
         self.credit.bytes -= count as u32;
-        let ends = end && self.gathered.is_empty();
-        let flags = self.header.flags | if ends { END } else { 0 };
+        self.ended = end && self.gathered.is_empty();
+        let flags = self.header.flags | if self.ended { END } else { 0 };
         let header = Header { flags, ..self.header };
         self.flow.begin();
         let receipt = Receipt(Arc::clone(&self.flow) as _);
