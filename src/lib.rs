@@ -44,7 +44,8 @@ pub use ipcall_core::transport::{Binder, Connector, Peer};
 pub use ipcall_core::{
     BlockingClient, Bound, CallError, CallOptions, CancelCause, CancelToken, Cancelled, Client,
     ConnectOptions, Context, ErrorKind, Limits, Outcome, RpcError, Server, Settings,
-    ShutdownHandle, Spin, Stats, cancel_on_ctrl_c, clear_interrupted, interrupted, transport,
+    ShutdownHandle, Signals, Spin, Stats, cancel_on_ctrl_c, clear_interrupted, interrupted,
+    transport,
 };
 pub use ipcall_macros::ipc_service;
 pub use ipcall_transports::{Endpoint, Launch, Scheme, ServerEnded, await_launched, schemes};

@@ -40,5 +40,5 @@ pub use client::{BlockingClient, CallOptions, Client, ConnectOptions};
 pub use client::{cancel_on_ctrl_c, clear_interrupted, interrupted};
 pub use context::Context;
 pub use error::{CallError, ErrorKind, Outcome, RpcError};
-pub use limits::{Limits, Settings, Spin};
+pub use limits::{Limits, Settings, Signals, Spin};
 pub use server::{Bound, Server, ShutdownHandle, Stats};

@@ -8,19 +8,18 @@ use std::time::{Duration, Instant};
 
 use super::greet::finish_writing;
 use super::handling::handle_call;
-use super::watch::{Kept, Roll, Watched};
+use super::watch::{Roll, Watched};
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
 use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
-use crate::error::{ErrorKind, Outcome, RpcError};
+use crate::error::{ErrorKind, RpcError};
 use crate::protocol::incoming::Event;
+use crate::server::ahead::Kept;
+use crate::server::end::{End, broken, lost};
 use crate::server::session::{Arrival, MOVED, Session, cancelled};
 use crate::server::{BATCH, LINGER, Shared};
 use crate::wait::thread::{Ready, ThreadSource, wait};
 use crate::wire::frame::{self, ANSWER, Header};
-
-/// Why a connection ends, and what the peer is told.
-pub(super) type End = (Reason, RpcError);
 
 /// What one turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,14 +326,4 @@ impl Connection {
 #[cold]
 fn missing() -> End {
     lost(io::Error::other("the reading side is lost"))
-}
-
-pub(super) fn lost(error: io::Error) -> End {
-    let error = ended(error);
-    (Reason::of(&error), error)
-}
-
-pub(super) fn broken(reason: String) -> End {
-    let error = RpcError::new(ErrorKind::ProtocolViolation { reason }, Outcome::MaybeExecuted);
-    (Reason::Violation, error)
 }

@@ -7,20 +7,17 @@
 
 mod watcher;
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use self::watcher::Watch;
-use super::connection::{End, broken, lost};
 use crate::cancel::{CancelCause, CancelToken};
 use crate::connection::greeting::Reason;
 use crate::connection::source::{Filled, violated};
 use crate::limits::Limits;
-use crate::protocol::incoming::Event;
-use crate::server::session::Arrival;
+use crate::server::ahead::{Ahead, Kept};
+use crate::server::end::{End, lost};
 use crate::wait::thread::ThreadSource;
-use crate::wire::frame::{self, Header};
 
 /// What a connection's thread lends while its handler runs.
 pub(super) struct Lent {
@@ -32,29 +29,9 @@ pub(super) struct Lent {
     pub(super) deadline: Option<Instant>,
 }
 
-/// Something that came while a handler was running, and is to be dealt with afterwards.
-pub(super) enum Kept {
-    Call(Arrival<'static>),
-    /// A call that was cancelled before it was started, and the bytes that it counts for until then.
-    Withdrawn {
-        id: u64,
-        oneway: bool,
-        bytes: usize,
-    },
-    /// A ping, or the answer to one.
-    Ping(Header),
-    Goodbye,
-    /// All has come that will.
-    End,
-    Failed(End),
-}
-
 /// A connection, as the watch sees it.
 pub(super) struct Watched {
     state: Mutex<State>,
-    /// Things, and bytes of them, that are kept at most.
-    most: usize,
-    most_bytes: usize,
 }
 
 struct State {
@@ -65,9 +42,7 @@ struct State {
     known: bool,
     /// Whether the watch sleeps until something happens with what is lent, also that it is taken back.
     settled: bool,
-    kept: VecDeque<Kept>,
-    kept_bytes: usize,
-    over: bool,
+    ahead: Ahead,
 }
 
 impl Watched {
@@ -77,15 +52,9 @@ impl Watched {
             rounds: 0,
             known: false,
             settled: false,
-            kept: VecDeque::new(),
-            kept_bytes: 0,
-            over: false,
+            ahead: Ahead::new(limits),
         };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            most: limits.calls_in_flight as usize,
-            most_bytes: limits.held_bytes,
-        })
+        Arc::new(Self { state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,15 +95,13 @@ impl Watched {
 
     /// What came first of what is kept.
     pub(super) fn next_kept(&self) -> Option<Kept> {
-        let mut state = self.state();
-        let kept = state.kept.pop_front();
-        state.kept_bytes -= match &kept {
-            Some(Kept::Call(call)) => call.bytes(),
-            Some(Kept::Withdrawn { bytes, .. }) => *bytes,
-            _ => 0,
-        };
-        kept
+        self.state().ahead.next()
     }
+}
+
+/// Clients say that there is something to be seen: all that is lent is looked at now.
+pub(super) fn rung() {
+    Watch::get().look_now();
 }
 
 /// The connections of a server, for its end.
@@ -156,27 +123,31 @@ impl Roll {
 }
 
 impl State {
-    fn is_full(&self, watched: &Watched) -> bool {
-        self.kept.len() >= watched.most || self.kept_bytes >= watched.most_bytes
-    }
-
     /// Reads what there is for one whose handler runs. Whether there may be more to come, for which to sleep.
-    fn read(&mut self, watched: &Watched) -> bool {
+    fn read(&mut self) -> bool {
         loop {
-            if self.over || self.is_full(watched) {
+            if self.ahead.is_over() || self.ahead.is_full() {
                 return false;
             }
             let Some(Lent { source, id, token, .. }) = &mut self.lent else { return false };
             let source = &mut source.source;
             match source.next_event() {
-                Ok(Some(event)) => match keep(event, *id, token, &mut self.kept) {
-                    Ok(bytes) => self.kept_bytes += bytes,
-                    Err(end) => self.fail(end),
-                },
+                Ok(Some(event)) => {
+                    let cancel = |cancelled| {
+                        let is_it = *id == Some(cancelled);
+                        if is_it {
+                            token.cancel_because(CancelCause::Caller);
+                        }
+                        is_it
+                    };
+                    if let Err(end) = self.ahead.keep(event, cancel) {
+                        self.fail(end);
+                    }
+                }
                 Ok(None) => match source.fill() {
                     Ok(Filled::Nothing) if source.half.arm() => return true,
                     Ok(Filled::End) => {
-                        self.kept.push_back(Kept::End);
+                        self.ahead.end(Kept::End);
                         self.end();
                     }
                     Ok(_) => {}
@@ -188,63 +159,14 @@ impl State {
     }
 
     fn fail(&mut self, end: End) {
-        self.kept.push_back(Kept::Failed(end));
+        self.ahead.end(Kept::Failed(end));
         self.end();
     }
 
     /// Nobody waits for the answer any more.
     fn end(&mut self) {
-        self.over = true;
         if let Some(Lent { id: Some(_), token, .. }) = &self.lent {
             token.cancel_because(CancelCause::PeerGone);
         }
-    }
-}
-
-/// Deals with an event while the call `running` is handled, or keeps it; gives the bytes of what is kept.
-fn keep(
-    event: Event<'_>,
-    running: Option<u64>,
-    token: &CancelToken,
-    kept: &mut VecDeque<Kept>,
-) -> Result<usize, End> {
-    let mut bytes = 0;
-    kept.push_back(match event {
-        Event::Call(call) => {
-            let call = Arrival::kept(call).waiting();
-            bytes = call.bytes();
-            Kept::Call(call)
-        }
-        Event::Frame { header, .. } => match header.kind {
-            frame::Kind::Cancel => {
-                if running == Some(header.id) {
-                    token.cancel_because(CancelCause::Caller);
-                } else {
-                    withdraw(header.id, kept);
-                }
-                return Ok(0);
-            }
-            frame::Kind::Ping => Kept::Ping(header),
-            frame::Kind::Goodbye => Kept::Goodbye,
-            kind => return Err(broken(format!("a {kind:?} frame to a server"))),
-        },
-        Event::Withdrawn { id, oneway } => Kept::Withdrawn { id, oneway, bytes: 0 },
-        Event::Reply { id, .. } => {
-            return Err(broken(format!("a reply to {id}, which nobody called")));
-        }
-        Event::Preface => return Ok(0),
-    });
-    Ok(bytes)
-}
-
-/// A call that waits is not to be started.
-fn withdraw(id: u64, kept: &mut VecDeque<Kept>) {
-    let is_it =
-        |other: &&mut Kept| matches!(other, Kept::Call(call) if call.id == id && !call.oneway);
-    if let Some(place) = kept.iter_mut().find(is_it)
-        && let Kept::Call(call) = place
-    {
-        let bytes = call.bytes();
-        *place = Kept::Withdrawn { id, oneway: false, bytes };
     }
 }
