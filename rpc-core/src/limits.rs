@@ -90,6 +90,14 @@ impl Signals {
         doorbell::check(number).map(|()| Self(u8::try_from(number).ok()))
     }
 
+    /// The real-time signal `SIGRTMIN + offset`, as with [`numbered`](Self::numbered).
+    ///
+    /// # Errors
+    /// `InvalidInput` where there is no such signal, or it is taken.
+    pub fn realtime(offset: u8) -> io::Result<Self> {
+        Self::numbered(doorbell::first_realtime().saturating_add(offset.into()))
+    }
+
     pub(crate) fn number(self) -> Option<u8> {
         self.0
     }

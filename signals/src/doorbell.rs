@@ -16,6 +16,11 @@ use crate::{chosen, sys};
 /// `SIGURG`.
 pub const URGENT: i32 = libc::SIGURG;
 
+/// `SIGRTMIN`, the first real-time signal that the C library leaves to programs.
+pub fn first_realtime() -> i32 {
+    sys::first_realtime()
+}
+
 /// Whether `number` can be rung with: [`URGENT`], or a real-time signal that does not end system calls.
 ///
 /// # Errors
