@@ -44,7 +44,7 @@ pub use ipcall_core::transport::{Binder, Connector, Peer};
 pub use ipcall_core::{
     BlockingClient, BlockingIncoming, Bound, CallError, CallOptions, CancelCause, CancelToken,
     Cancelled, Client, ConnectOptions, Context, ErrorKind, Incoming, ItemStream, Items, Limits,
-    Outcome, RpcError, Server, Settings, ShutdownHandle, Spin, Stats, Stream, Window,
+    Outcome, RpcError, Server, Settings, ShutdownHandle, Signals, Spin, Stats, Stream, Window,
     cancel_on_ctrl_c, clear_interrupted, interrupted, transport,
 };
 pub use ipcall_macros::ipc_service;

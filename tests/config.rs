@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipcall::config::{Config, ConfigError};
-use ipcall_core::Spin;
+use ipcall_core::{Signals, Spin};
 
 const NONE: [(&str, &str); 0] = [];
 
@@ -104,6 +104,25 @@ fn defaults_hold_until_a_service_says_otherwise() {
     assert_eq!(a.settings().spin, Spin::Forever);
     assert_eq!(b.settings().deadline, None);
     assert_eq!(b.settings().spin, Spin::UpTo(Duration::ZERO));
+}
+
+#[test]
+fn signals_are_switched_off_or_chosen() {
+    let signals = |value: &str| {
+        let text = format!("[service.echo]\nendpoint = \"mem:echo\"\nsignals = {value}\n");
+        parse(&text).endpoint("echo").unwrap().settings().signals
+    };
+    let (first, realtime) = (nix::libc::SIGRTMIN(), "\"SIGRTMIN+6\"");
+    assert_eq!(signals("true"), Signals::URGENT);
+    assert_eq!(signals("true"), Signals::default());
+    assert_eq!(signals("23"), Signals::URGENT);
+    assert_eq!(signals("false"), Signals::OFF);
+    assert_eq!(signals(realtime), Signals::numbered(first + 6).unwrap());
+    assert_eq!(signals(realtime), Signals::realtime(6).unwrap());
+    assert_eq!(signals(&(first + 7).to_string()), Signals::numbered(first + 7).unwrap());
+    let off =
+        with_variables(&[("IPCALL_ECHO_ENDPOINT", "mem:echo"), ("IPCALL_ECHO_SIGNALS", "false")]);
+    assert_eq!(off.unwrap().settings().signals, Signals::OFF);
 }
 
 #[test]
@@ -208,6 +227,17 @@ fn values_that_are_not_right_say_what_would_be() {
         ("allow-uids", "[\"bob\"]", "must be an integer"),
         ("allow-uids", "[-1]", "between 0 and"),
         ("token-file", "\"secret\"", "absolute path"),
+        ("signals", "9", "signal 9 is neither SIGURG (23) nor"),
+        ("signals", "0", "signal 0 is neither"),
+        ("signals", "-1", "signal -1 is neither"),
+        ("signals", "65", "signal 65 is neither"),
+        ("signals", "9999999999", "true, false, or a signal"),
+        ("signals", "\"SIGRTMIN+5\"", "is the one that ends system calls"),
+        ("signals", "\"SIGRTMIN+31\"", "is neither"),
+        ("signals", "\"SIGRTMIN+x\"", "true, false, or a signal"),
+        ("signals", "\"SIGKILL\"", "true, false, or a signal"),
+        ("signals", "\"on\"", "\"SIGRTMIN+6\""),
+        ("signals", "[23]", "not an array"),
         ("endpoint-2", "\"mem:x\"", "did you mean `endpoint`?"),
         ("dead-line", "\"5s\"", "did you mean `deadline`?"),
         ("colour", "\"red\"", "known: endpoint, token-file, deadline"),

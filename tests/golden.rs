@@ -19,7 +19,7 @@ use std::process::Command;
 use hex::{Vectors, assert_same};
 use ipcall::__rt::{Service, ServiceDescriptor};
 use ipcall_core::protocol::failure::{Failure, METHOD_ERROR, OK, Status};
-use ipcall_core::protocol::hello::Hello;
+use ipcall_core::protocol::hello::{Doorbell, Hello};
 use ipcall_core::protocol::incoming::{Event, Incoming};
 use ipcall_core::protocol::outgoing::{Bulk, Outgoing};
 use ipcall_core::wire::frame::{ANSWER, FRAGMENT, HEADER, Header, Kind, MORE, ONEWAY, Prefix};
@@ -97,11 +97,13 @@ fn hello_body(bytes: &[u8]) -> &[u8] {
 fn hellos_are_written_and_read_as_ever() {
     let (conversation, others) = (Vectors::load("conversation.hex"), Vectors::load("hello.hex"));
     let count = CountServer::new(Desk).descriptor();
+    let doorbell = Doorbell { signal: 23, pid: 4711 };
     for (name, golden, hello) in [
         ("client-hello", conversation.get("client-hello"), hello(None, &[])),
         ("server-hello", conversation.get("server-hello"), hello(None, &[arith()])),
         ("two-services", others.get("two-services"), hello(None, &[arith(), count])),
         ("token", others.get("token"), hello(Some(b"s3cret"), &[])),
+        ("doorbell", others.get("doorbell"), Hello { doorbell, ..hello(None, &[]) }),
     ] {
         assert_same(name, &hello.to_bytes().unwrap(), golden);
         assert_eq!(Hello::from_body(hello_body(golden)).unwrap(), hello);

@@ -44,6 +44,6 @@ pub use client::{cancel_on_ctrl_c, clear_interrupted, interrupted};
 pub use context::Context;
 pub use error::{CallError, ErrorKind, Outcome, RpcError};
 pub use futures_core::Stream;
-pub use limits::{Limits, Settings, Spin, Window};
+pub use limits::{Limits, Settings, Signals, Spin, Window};
 pub use server::{Bound, Server, ShutdownHandle, Stats};
 pub use stream::incoming::{BlockingIncoming, Incoming};

@@ -3,7 +3,10 @@
 //! A limit is checked before the memory it bounds is taken, and an error that comes of it names the
 //! limit and the actual value. [`Settings`] gathers what one endpoint is configured with.
 
+use std::io;
 use std::time::Duration;
+
+use ipcall_signals::doorbell;
 
 use crate::wire::payload::DecodeLimits;
 
@@ -80,6 +83,46 @@ impl Default for Spin {
     }
 }
 
+/// The signal by which a server that does not read is told to look at its cancellations, if any. A server handles it,
+/// and offers to be rung with it; a client rings with what a server offers, unless it is [`OFF`](Self::OFF).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signals(Option<u8>);
+
+impl Signals {
+    /// None is handled, and none is sent: cancellations take effect when the server reads them.
+    pub const OFF: Self = Self(None);
+
+    /// `SIGURG`, which nobody notices who does not handle it.
+    pub const URGENT: Self = Self(Some(doorbell::URGENT as u8));
+
+    /// The signal with this number, as on this machine: `SIGURG`, or a real-time signal but for the one that ends
+    /// system calls, `SIGRTMIN + 5`. A real-time signal that reaches a process without a handler ends it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for any other.
+    pub fn numbered(number: i32) -> io::Result<Self> {
+        doorbell::check(number).map(|()| Self(u8::try_from(number).ok()))
+    }
+
+    /// The real-time signal `SIGRTMIN + offset`, as with [`numbered`](Self::numbered).
+    ///
+    /// # Errors
+    /// `InvalidInput` where there is no such signal, or it is taken.
+    pub fn realtime(offset: u8) -> io::Result<Self> {
+        Self::numbered(doorbell::first_realtime().saturating_add(offset.into()))
+    }
+
+    pub(crate) fn number(self) -> Option<u8> {
+        self.0
+    }
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self::URGENT
+    }
+}
+
 /// What an endpoint is configured with, apart from where it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -92,6 +135,8 @@ pub struct Settings {
     pub wait_for_server: Option<Duration>,
     /// How long to try before sleeping.
     pub spin: Spin,
+    /// Whether cancellations may be hurried by a signal, and by which.
+    pub signals: Signals,
     /// Users admitted beside the server's own, by uid.
     pub allow_uids: Vec<u32>,
     /// A shared secret that a client must show, if any.

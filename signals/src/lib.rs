@@ -1,4 +1,5 @@
-//! Ending a system call that another thread is inside of.
+//! The signals that ipcall sends: one ends a system call that another thread is inside of, another
+//! [tells a server](doorbell) to look at its cancellations.
 //!
 //! A thread [enters](enter) before the call and leaves after it; meanwhile others may
 //! [interrupt](Section::interrupt) it by a signal that goes to this thread alone. The signal's handler does
@@ -12,6 +13,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod doorbell;
 mod sys;
 
 use std::cell::Cell;
@@ -54,14 +56,19 @@ pub fn use_signal(number: i32) -> io::Result<()> {
 fn installed() -> io::Result<i32> {
     static INSTALLED: OnceLock<Result<i32, i32>> = OnceLock::new();
     let result = INSTALLED.get_or_init(|| {
-        let number = match CHOSEN.load(Ordering::Relaxed) {
-            0 => sys::first_realtime() + OFFSET,
-            chosen => chosen,
-        };
+        let number = chosen();
         let installed = sys::install(number).map(|()| number);
         installed.map_err(|error| error.raw_os_error().unwrap_or_default())
     });
     (*result).map_err(io::Error::from_raw_os_error)
+}
+
+/// The signal that is, or will be, installed.
+fn chosen() -> i32 {
+    match CHOSEN.load(Ordering::Relaxed) {
+        0 => sys::first_realtime() + OFFSET,
+        chosen => chosen,
+    }
 }
 
 thread_local! {

@@ -1,8 +1,9 @@
-//! `sigaction(2)`, `pthread_sigmask(3)`, `gettid(2)`, `tgkill(2)`, `rt_sigprocmask(2)`.
+//! `sigaction(2)`, `pthread_sigmask(3)`, `gettid(2)`, `tgkill(2)`, `rt_sigprocmask(2)`, `pidfd_send_signal(2)`.
 #![allow(unsafe_code, reason = "no dependency offers these calls for real-time signals")]
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -99,6 +100,19 @@ pub(crate) fn signal_thread(thread: i32, signal: i32) -> io::Result<()> {
     let process = std::process::id() as libc::pid_t;
     // SAFETY: the call takes three numbers; a signal to a thread of ours runs our own handler.
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
+    Ok(Errno::result(sent).map(drop)?)
+}
+
+/// Sends a signal to the process of a pidfd.
+///
+/// # Errors
+/// Those of `pidfd_send_signal(2)`.
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let (info, flags) = (ptr::null::<libc::siginfo_t>(), 0 as libc::c_uint);
+    // SAFETY: the call takes numbers and a pointer that may be null, as for kill(2).
+    let sent = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, flags)
+    };
     Ok(Errno::result(sent).map(drop)?)
 }
 

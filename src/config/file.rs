@@ -179,7 +179,7 @@ fn convert(value: &DeValue<'_>) -> Value {
             Value::List(values.iter().map(|value| convert(value.get_ref())).collect())
         }
         DeValue::Float(_) => Value::Other("a number with a fraction"),
-        DeValue::Boolean(_) => Value::Other("a boolean"),
+        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
         DeValue::Datetime(_) => Value::Other("a date"),
         DeValue::Table(_) => Value::Other("a table"),
     }

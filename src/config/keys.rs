@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ipcall_core::{RpcError, Settings, Spin};
+use ipcall_core::{RpcError, Settings, Signals, Spin};
 use ipcall_transports::suggest;
 
 use super::error::{ConfigError, Place};
@@ -30,12 +30,13 @@ pub(super) enum Effect {
 pub(super) enum Value {
     Text(String),
     Integer(i128),
+    Boolean(bool),
     List(Vec<Self>),
     /// Of a type that no key takes, and which.
     Other(&'static str),
 }
 
-static KEYS: [Key; 16] = [
+static KEYS: [Key; 17] = [
     Key { name: "endpoint", effect: Effect::Endpoint },
     Key { name: "token-file", effect: Effect::TokenFile },
     setting("deadline", |settings, value| some_time(value).map(|it| settings.deadline = it)),
@@ -43,6 +44,7 @@ static KEYS: [Key; 16] = [
         some_time(value).map(|it| settings.wait_for_server = it)
     }),
     setting("spin", |settings, value| spin(value).map(|it| settings.spin = it)),
+    setting("signals", |settings, value| signals(value).map(|it| settings.signals = it)),
     setting("allow-uids", |settings, value| uids(value).map(|it| settings.allow_uids = it)),
     setting("max-message", |settings, value| size(value).map(|it| settings.limits.message = it)),
     setting("max-held", |settings, value| size(value).map(|it| settings.limits.held_bytes = it)),
@@ -152,6 +154,7 @@ fn expected(what: &str, found: &Value) -> String {
     let found = match found {
         Value::Text(_) => "a string",
         Value::Integer(_) => "an integer",
+        Value::Boolean(_) => "a boolean",
         Value::List(_) => "an array",
         Value::Other(what) => what,
     };
@@ -236,6 +239,28 @@ fn count(value: &Value) -> Result<u32, String> {
 /// Decoding takes stack for each level, so that it cannot be left to the configuration alone.
 fn depth(value: &Value) -> Result<u32, String> {
     in_range(value, 1..=1024)
+}
+
+/// `true`, `false`, a number, or `"SIGRTMIN+6"`, as the number of `SIGRTMIN` is another with another C library.
+fn signals(value: &Value) -> Result<Signals, String> {
+    let right = "true, false, or a signal such as \"SIGRTMIN+6\"";
+    let signals = match value {
+        Value::Boolean(true) => return Ok(Signals::URGENT),
+        Value::Boolean(false) => return Ok(Signals::OFF),
+        Value::Integer(number) => i32::try_from(*number).ok().map(Signals::numbered),
+        Value::Text(text) => match text.as_str() {
+            // From the environment.
+            "true" => return Ok(Signals::URGENT),
+            "false" => return Ok(Signals::OFF),
+            _ => match text.strip_prefix("SIGRTMIN+") {
+                Some(offset) => offset.parse().ok().map(|offset: u8| Signals::realtime(offset)),
+                None => text.parse().ok().map(Signals::numbered),
+            },
+        },
+        other => return Err(expected(&format!("{right},"), other)),
+    };
+    let signals = signals.ok_or_else(|| format!("it must be {right}"))?;
+    signals.map_err(|error| format!("{error}; it must be {right}"))
 }
 
 fn uids(value: &Value) -> Result<Vec<u32>, String> {

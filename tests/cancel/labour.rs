@@ -10,6 +10,7 @@ use ipcall::{CancelCause, Context, Server, ipc_service};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
+use tokio::sync::Semaphore;
 
 #[ipc_service]
 pub(crate) trait Labour {
@@ -37,6 +38,11 @@ pub(crate) trait Labour {
     fn stubborn(&self, cx: &Context, millis: u64) -> u64;
     /// Gives `number` back.
     async fn swallow(&self, data: &[u8], number: u64) -> u64;
+    /// Takes one of the permits that the test has put there.
+    #[ipc(oneway)]
+    async fn linger(&self, data: &[u8]);
+    /// As many bytes as are wanted.
+    async fn produce(&self, length: u64) -> Vec<u8>;
     /// What is left of the time of its call, in ns.
     fn remaining(&self, cx: &Context) -> Option<u64>;
 }
@@ -73,6 +79,9 @@ pub(crate) struct State {
     /// How many have ended, and how the last one has.
     ended: Mutex<(usize, Option<Ended>)>,
     pipe: (OwnedFd, OwnedFd),
+    /// Permits for [`Labour::linger`].
+    pub(crate) gate: Semaphore,
+    lingering: AtomicU32,
 }
 
 /// The end of a handler, and why it has ended as far as it knows.
@@ -96,7 +105,8 @@ impl Drop for Running<'_> {
 impl State {
     pub(crate) fn new() -> Arc<Self> {
         let (started, ended) = (AtomicU32::new(0), Mutex::default());
-        Arc::new(Self { started, ended, pipe: nix::unistd::pipe().unwrap() })
+        let (pipe, lingering) = (nix::unistd::pipe().unwrap(), AtomicU32::new(0));
+        Arc::new(Self { started, ended, pipe, gate: Semaphore::new(0), lingering })
     }
 
     pub(crate) fn server(self: &Arc<Self>) -> Server {
@@ -109,6 +119,10 @@ impl State {
 
     pub(crate) fn ended(&self) -> usize {
         self.ended.lock().unwrap().0
+    }
+
+    pub(crate) fn lingering(&self) -> u32 {
+        self.lingering.load(Ordering::SeqCst)
     }
 
     pub(crate) fn last_end(&self) -> Ended {
@@ -200,6 +214,18 @@ impl Labour for State {
 
     async fn swallow(&self, _data: &[u8], number: u64) -> u64 {
         number
+    }
+
+    async fn linger(&self, _data: &[u8]) {
+        self.lingering.fetch_add(1, Ordering::SeqCst);
+        if let Ok(permit) = self.gate.acquire().await {
+            permit.forget();
+        }
+        self.lingering.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    async fn produce(&self, length: u64) -> Vec<u8> {
+        vec![7; length as usize]
     }
 
     fn remaining(&self, cx: &Context) -> Option<u64> {

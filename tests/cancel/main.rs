@@ -5,6 +5,7 @@
 mod support;
 
 mod closing;
+mod doorbell;
 mod forged;
 mod labour;
 mod matrix;

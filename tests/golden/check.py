@@ -108,8 +108,10 @@ def decode(data, shape):
 
 METHOD = ("struct", ("name", "str"), ("fingerprint", "u64"), ("signature", "str"))
 SERVICE = ("struct", ("name", "str"), ("methods", ("list", METHOD)))
+DOORBELL = ("struct", ("signal", "u8"), ("pid", "u32"))
 HELLO = ("struct", ("version", "u16"), ("message_limit", "u64"), ("held_limit", "u64"),
-         ("calls_in_flight", "u32"), ("token", "bytes"), ("services", ("list", SERVICE)))
+         ("calls_in_flight", "u32"), ("token", "bytes"), ("doorbell", DOORBELL),
+         ("services", ("list", SERVICE)))
 FAILURE = ("struct", ("executed", "u8"), ("limit", "u64"), ("actual", "u64"), ("text", "str"))
 PAIRS = ("list", ("tuple", "str", "str"))
 DIVIDE_ERROR = ("enum", ("ByZero", None), ("TooLarge", ("struct", ("limit", "i64"))))
@@ -154,6 +156,9 @@ def hello(data):
     for service in value["services"]:
         for method in service["methods"]:
             assert method["fingerprint"] == fnv(method["signature"].encode())
+    # A doorbell is a process with a signal, or neither.
+    doorbell = value["doorbell"]
+    assert (doorbell["signal"] == 0) == (doorbell["pid"] == 0)
     return value["token"], [
         (service["name"], [(method["name"], method["signature"]) for method in service["methods"]])
         for service in value["services"]
@@ -186,6 +191,9 @@ def conversation(found):
 def hellos(found):
     assert hello(found.pop("two-services")) == (b"", [ARITH, COUNT])
     assert hello(found.pop("token")) == (b"s3cret", [])
+    rung = found.pop("doorbell")
+    assert hello(rung) == (b"", [])
+    assert decode(rung[24:], HELLO)["doorbell"] == {"signal": 23, "pid": 4711}
     rejection = found.pop("rejection")
     assert rejection[:8] == PREFACE
     goodbye = Frame(rejection[8:])

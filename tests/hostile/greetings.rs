@@ -87,7 +87,7 @@ fn a_hello_that_is_none_ends_the_connection() {
         // A million services, none of which is there.
         (Hello::default().frame_with(&[0xc0, 0x84, 0x3d]).to_bytes(), "cannot be read"),
         // A token of 2^63 bytes.
-        (body(&[&whole[..whole.len() - 2], &[0x80; 9], &[1, 0]].concat()), "cannot be read"),
+        (body(&[&whole[..whole.len() - 4], &[0x80; 9], &[1, 0, 0, 0]].concat()), "cannot be read"),
     ];
     attack(&Orders::default(), |victim| {
         for (frame, text) in &wrong {

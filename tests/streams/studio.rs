@@ -31,8 +31,7 @@ pub(crate) trait Studio {
     /// Byte strings.
     fn reels(&self, count: u64, size: usize) -> impl Stream<Item = Vec<u8>>;
     /// Numbers until `fail_at`, which fails.
-    async fn fragile(&self, cx: &Context, fail_at: u64)
-    -> impl Stream<Item = Result<u64, Mishap>>;
+    async fn fragile(&self, cx: &Context, fail_at: u64) -> impl Stream<Item = Result<u64, Mishap>>;
     /// Numbers without end.
     fn endless(&self) -> impl Stream<Item = u64>;
     /// None, and no end.
@@ -172,11 +171,7 @@ impl Studio for Film {
         iter((0..count).map(move |number| vec![number as u8; size]))
     }
 
-    async fn fragile(
-        &self,
-        cx: &Context,
-        fail_at: u64,
-    ) -> impl Stream<Item = Result<u64, Mishap>> {
+    async fn fragile(&self, cx: &Context, fail_at: u64) -> impl Stream<Item = Result<u64, Mishap>> {
         assert_eq!(cx.method(), "fragile");
         tokio_free_pause().await;
         iter((0..).map(move |n| if n == fail_at { Err(Mishap::FilmIsOut(n)) } else { Ok(n) }))
@@ -257,10 +252,7 @@ impl Studio for Film {
         struct Double(Incoming<u64>);
         impl Stream for Double {
             type Item = u64;
-            fn poll_next(
-                mut self: Pin<&mut Self>,
-                cx: &mut TaskContext<'_>,
-            ) -> Poll<Option<u64>> {
+            fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<u64>> {
                 Pin::new(&mut self.0).poll_next(cx).map(|number| Some(2 * number?.unwrap()))
             }
         }

@@ -150,6 +150,8 @@ impl Hello {
             body.extend(varint(number));
         }
         body.extend(counted(&self.token));
+        // No doorbell: a signal and a process.
+        body.extend([0, 0]);
         body.extend_from_slice(services);
         Frame { kind: HELLO, body, ..Frame::default() }
     }

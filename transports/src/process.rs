@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ipcall_core::transport::Pidfd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -32,12 +33,25 @@ impl Process {
         self.id
     }
 
+    /// Another descriptor for it, to be signalled by; `None` if the process has none left.
+    pub(crate) fn pidfd(&self) -> Option<Pidfd> {
+        self.descriptor.try_clone().ok().map(Pidfd::from)
+    }
+
     /// Whether it has ended, also if nobody has waited for it yet.
     pub(crate) fn has_ended(&self) -> bool {
         let mut polled = [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
         // An error can only be a passing one: it is looked at again.
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
+}
+
+/// The process that has this number now, for a client that is about to greet a server which is known to have had it.
+///
+/// That it is still the server shows later, by its `Hello`: that is sent in answer to the client's, so after this, and names
+/// the number again; and as long as a process lives no other has its number. `None` where there is none, or no pidfds.
+pub(crate) fn pidfd(pid: u32) -> Option<Pidfd> {
+    sys::pidfd_open(pid).ok().map(Pidfd::from)
 }
 
 impl AsFd for Process {

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::client::link::Link;
 use crate::client::{Client, ConnectOptions};
+use crate::connection::doorbell::Doorbell;
 use crate::connection::greeting;
 use crate::connection::outbox::{Message, Outbox};
 use crate::connection::source::{Filled, Source, ended};
@@ -58,7 +59,7 @@ async fn attempt<C: Connector + ?Sized>(
     connector: &C,
     settings: &Settings,
 ) -> Result<Client, RpcError> {
-    let Transport { reader, writer, peer } = connector.try_connect()?;
+    let Transport { reader, writer, mut peer } = connector.try_connect()?;
     let limits = &settings.limits;
     let source = TaskSource::new(Source::new(reader, limits), settings.spin)
         .map_err(|error| RpcError::io("registering the connection with the runtime", error))?;
@@ -70,6 +71,7 @@ async fn attempt<C: Connector + ?Sized>(
         Err(RpcError::not_executed(kind))
     })?;
     opening.outbox.set_limits(&theirs, limits);
+    opening.outbox.set_doorbell(Doorbell::of(&mut peer, theirs.doorbell, settings.signals));
     let link = Link::new(connector.uri(), peer, theirs, settings.clone(), opening.outbox, ());
     Ok(Client::start(link, opening.source))
 }

@@ -6,14 +6,19 @@
 //! the writer to the sender as [`Blocked`]; it is then that one's duty to wait for room and to go on.
 //! Large messages among small ones wait for the peer to read, without anybody's waiting for that: whoever
 //! reads its answer to a ping goes on ([`Outbox::answered`]).
+//!
+//! A client's outbox rings the server's doorbell when a cancellation cannot be written because the peer is full, and when it
+//! is written to one that was full before: so a server that has stopped reading has been rung since the cancellation came.
 
 mod writer;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use crate::connection::doorbell::Doorbell;
 use crate::limits::Limits;
 use crate::protocol::hello::Hello;
 use crate::protocol::outgoing::{Bulk, Outgoing};
@@ -65,6 +70,8 @@ pub(crate) struct Outbox {
     reading: AtomicBool,
     /// Whether large messages do wait for that, with nobody writing.
     waits: AtomicBool,
+    /// The server's, if it wants to be rung.
+    doorbell: Option<Doorbell>,
 }
 
 struct State {
@@ -77,6 +84,12 @@ struct State {
     /// The last ping that the peer has answered.
     answered: u64,
     corked: bool,
+    /// Whether the writer is out because the peer is full.
+    stuck: bool,
+    /// Whether the peer was full since the doorbell was rung last: it may have stopped reading.
+    lags: bool,
+    /// Whether the doorbell is to be rung when all cancellations are written.
+    owed: bool,
     ending: Ending,
     /// Why nothing more can be written.
     broken: Option<Arc<io::Error>>,
@@ -102,6 +115,9 @@ impl Outbox {
             sending: 0,
             answered: 0,
             corked: false,
+            stuck: false,
+            lags: false,
+            owed: false,
             ending: Ending::Open,
             broken: None,
             room: Vec::new(),
@@ -115,7 +131,13 @@ impl Outbox {
             failed: AtomicBool::new(false),
             reading: AtomicBool::new(false),
             waits: AtomicBool::new(false),
+            doorbell: None,
         }
+    }
+
+    /// Has this rung when a cancellation is stuck.
+    pub(crate) fn set_doorbell(&mut self, doorbell: Option<Doorbell>) {
+        self.doorbell = doorbell;
     }
 
     /// Sets the limits when the peer's are known. To be called before anything large is sent.
@@ -155,8 +177,7 @@ impl Outbox {
         }
         let corked = state.corked && !(self.quick && state.waiting.queued() >= CORKED);
         if corked || state.writer.is_none() {
-            state.waiting.accept(message);
-            self.note_crowd(&state);
+            self.leave(&mut state, message);
             return None;
         }
         let mut writer = state.writer.take()?;
@@ -196,8 +217,19 @@ impl Outbox {
     pub(crate) fn queue(&self, message: Message<'_>) {
         let mut state = self.lock();
         if state.broken.is_none() && state.ending == Ending::Open {
-            state.waiting.accept(message);
-            self.note_crowd(&state);
+            self.leave(&mut state, message);
+        }
+    }
+
+    /// Leaves a message for whoever writes next.
+    fn leave(&self, state: &mut State, message: Message<'_>) {
+        let is_cancel = matches!(message, Message::Cancel(_));
+        state.waiting.accept(message);
+        self.note_crowd(state);
+        if is_cancel && state.stuck && !state.owed {
+            state.owed = true;
+            // Whoever waits for room sees by itself when the connection ends.
+            self.ring(None);
         }
     }
 
@@ -287,6 +319,10 @@ impl Outbox {
             if !state.corked {
                 writer.take_over(&mut state.waiting);
             }
+            let cancelling = writer.outgoing.is_cancelling() || state.waiting.is_cancelling();
+            if state.is_ring_due(full, cancelling) {
+                self.ring(Some(writer.half.as_fd()));
+            }
             state.sending = writer.outgoing.bulk_bytes();
             if self.crowded.load(Ordering::Relaxed) && !self.note_crowd(&state) {
                 state.wake_room();
@@ -311,6 +347,18 @@ impl Outbox {
             }
             result = writer.write_once().map(|count| quantum = quantum.saturating_sub(count));
         }
+    }
+
+    #[cold]
+    fn ring(&self, connection: Option<BorrowedFd<'_>>) {
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.ring(connection);
+        }
+    }
+
+    /// Whether the server has been rung for a cancellation that is not written yet, if it can be.
+    pub(crate) fn has_rung(&self) -> bool {
+        self.doorbell.is_some() && self.lock().owed
     }
 
     #[cold]
@@ -403,6 +451,19 @@ impl State {
             return Written::All;
         }
         Written::Part(writer, result)
+    }
+
+    /// Notes whether the peer is `full`. Whether to ring: for cancellations that are stuck, and again when none is left to be
+    /// written but the peer may have stopped reading before it has come to them.
+    fn is_ring_due(&mut self, full: bool, cancelling: bool) -> bool {
+        self.stuck = full;
+        self.lags |= full;
+        if cancelling == self.owed || !self.lags {
+            return false;
+        }
+        self.owed = cancelling;
+        self.lags &= cancelling;
+        full || !cancelling
     }
 
     fn wake_room(&mut self) {

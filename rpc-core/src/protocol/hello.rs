@@ -38,8 +38,20 @@ pub struct Hello {
     /// The secret that the server asked for, or nothing.
     #[serde(with = "serde_bytes")]
     pub token: Vec<u8>,
+    /// How it can be rung.
+    pub doorbell: Doorbell,
     /// Its services.
     pub services: Vec<ServiceHello>,
+}
+
+/// How a server can be told to look at its cancellations while it does not read: by a signal to its process. A
+/// client has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doorbell {
+    /// The signal, as the server's system numbers it; 0 if there is none.
+    pub signal: u8,
+    /// The process, as its own pid namespace numbers it; 0 if there is none.
+    pub pid: u32,
 }
 
 /// A service as announced.
@@ -63,7 +75,7 @@ pub struct MethodHello {
 }
 
 impl Hello {
-    /// What a side with these limits and services says.
+    /// What a side with these limits and services says. It has no doorbell.
     pub fn new<'a>(
         limits: &Limits,
         token: Option<&[u8]>,
@@ -77,6 +89,7 @@ impl Hello {
             stream_bytes: limits.stream.bytes,
             stream_items: limits.stream.items,
             token: token.unwrap_or_default().to_vec(),
+            doorbell: Doorbell::default(),
             services: services.into_iter().map(announce).collect(),
         }
     }

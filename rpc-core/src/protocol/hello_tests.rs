@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::{Binding, ErrorKindText, Hello, MethodHello, SIGNATURE, ServiceHello, VERSION, bind};
+use super::{
+    Binding, Doorbell, ErrorKindText, Hello, MethodHello, SIGNATURE, ServiceHello, VERSION, bind,
+};
 use crate::error::{ErrorKind, RpcError};
 use crate::limits::Limits;
 use crate::protocol::descriptor::{MethodDescriptor, ServiceDescriptor};
@@ -57,7 +59,8 @@ fn unknown() -> Binding {
 #[test]
 fn a_hello_survives_the_round_trip_behind_preface_and_header() {
     let service = service("Arith", [add(), note()]);
-    let hello = Hello::new(&Limits::default(), Some(b"secret"), [&service]);
+    let mut hello = Hello::new(&Limits::default(), Some(b"secret"), [&service]);
+    hello.doorbell = Doorbell { signal: 23, pid: u32::MAX };
     let bytes = hello.to_bytes().expect("it fits");
     let rest = bytes.strip_prefix(&PREFACE).expect("it starts with the preface");
     let (head, body) = rest.split_first_chunk::<HEADER>().expect("a header follows");
@@ -114,8 +117,8 @@ fn a_hello_that_ends_early_or_goes_on_is_a_violation() {
 
 #[test]
 fn a_hello_that_claims_to_be_endless_costs_nothing() {
-    // Version, limits, no token; then 2^32-1 services.
-    let error = refused(&[1, 1, 1, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+    // Version, limits, no token, no doorbell; then 2^32-1 services.
+    let error = refused(&[1, 1, 1, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
     assert!(error.to_string().contains("elements"), "{error}");
 }
 

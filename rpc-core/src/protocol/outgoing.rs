@@ -99,6 +99,8 @@ pub struct Outgoing {
     urgent: Vec<u8>,
     /// Calls to be cancelled. Such a frame overtakes all but the call that it is about.
     cancels: Vec<u64>,
+    /// Whether a cancellation may not be out yet, wherever in the queue it is.
+    cancelling: bool,
     small: Vec<u8>,
     bulk: VecDeque<Sending>,
     /// Bytes of the messages in `bulk`.
@@ -131,6 +133,7 @@ impl Outgoing {
             written: 0,
             urgent: Vec::new(),
             cancels: Vec::new(),
+            cancelling: false,
             small: Vec::new(),
             bulk: VecDeque::new(),
             bulk_bytes: 0,
@@ -160,6 +163,7 @@ impl Outgoing {
     /// Cancels a call. What is left of a large one is not sent.
     pub fn push_cancel(&mut self, id: u64) {
         self.cancels.push(id);
+        self.cancelling = true;
     }
 
     /// Queues a large message.
@@ -204,6 +208,7 @@ impl Outgoing {
     fn take_over(&mut self, other: &mut Self) {
         move_over(&mut self.urgent, &mut other.urgent);
         self.cancels.append(&mut other.cancels);
+        self.cancelling |= std::mem::take(&mut other.cancelling);
         move_over(&mut self.small, &mut other.small);
         self.bulk.append(&mut other.bulk);
         self.bulk_bytes += std::mem::take(&mut other.bulk_bytes);
@@ -235,6 +240,12 @@ impl Outgoing {
             && self.urgent.is_empty()
             && self.cancels.is_empty()
             && self.fragment.is_none()
+    }
+
+    /// Whether a cancellation waits to be written. One that goes with a fragment, or in front of small frames, counts
+    /// until those are written, too.
+    pub fn is_cancelling(&self) -> bool {
+        self.cancelling
     }
 
     /// Bytes of small frames that wait.
@@ -281,15 +292,25 @@ impl Outgoing {
             self.current.clear();
             self.written = 0;
         }
-        let Some(fragment) = &mut self.fragment else { return };
-        fragment.written += count - of_current;
-        if fragment.written < fragment.head.len() + fragment.length {
-            return;
+        if let Some(fragment) = &mut self.fragment {
+            fragment.written += count - of_current;
+            if fragment.written < fragment.head.len() + fragment.length {
+                return;
+            }
+            if let Some(fragment) = self.fragment.take() {
+                scratch::give(fragment.head);
+            }
+            self.end_turn();
         }
-        if let Some(fragment) = self.fragment.take() {
-            scratch::give(fragment.head);
+        if self.cancelling {
+            self.note_cancelled();
         }
-        self.end_turn();
+    }
+
+    /// Between two fragments: notes whether all cancellations are out.
+    #[cold]
+    fn note_cancelled(&mut self) {
+        self.cancelling = self.queued() > 0 || self.bulk.iter().any(|sending| sending.cancelled);
     }
 
     /// Decides what goes next, once what went before is out.

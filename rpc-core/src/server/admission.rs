@@ -22,6 +22,7 @@ pub struct Stats {
     pub(crate) stalled: AtomicU64,
     pub(crate) calls: AtomicU64,
     pub(crate) panics: AtomicU64,
+    pub(crate) rings: AtomicU64,
 }
 
 impl Stats {
@@ -53,6 +54,11 @@ impl Stats {
     /// Handlers that panicked.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Times that it was rung, by a signal, to look at its cancellations. Signals that come at once count once.
+    pub fn rings(&self) -> u64 {
+        self.rings.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_end(&self, error: &RpcError) {

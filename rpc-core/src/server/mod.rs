@@ -1,6 +1,9 @@
 //! Serving: several services at several endpoints, in tokio tasks or in plain threads.
 
 mod admission;
+mod ahead;
+mod doorbell;
+mod end;
 mod registry;
 mod session;
 mod shutdown;
@@ -9,7 +12,7 @@ mod thread;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use admission::Stats;
@@ -19,6 +22,7 @@ use crate::error::RpcError;
 use crate::limits::Settings;
 use crate::protocol::hello::Hello;
 use crate::server::admission::Admission;
+use crate::server::doorbell::Doorbell;
 use crate::server::registry::Registry;
 use crate::server::shutdown::{Shutdown, StopOnDrop};
 use crate::service::Service;
@@ -116,7 +120,7 @@ impl Server {
             let hello = Hello::new(&settings.limits, None, self.registry.descriptors());
             let hello = hello.to_bytes()?;
             let bound = endpoint.bind().map_err(|error| error.at(endpoint.uri()))?;
-            let at = Served { uri: bound.uri, settings: settings.clone(), hello };
+            let at = Served { uri: bound.uri, settings: settings.clone(), hello, offer: None };
             places.push(Place { listener: bound.listener, at: Arc::new(at) });
         }
         let mut shutdown = Shutdown::new().map_err(|error| RpcError::io("a socket pair", error))?;
@@ -132,6 +136,7 @@ impl Server {
             stats: Arc::default(),
             draining: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            rings: AtomicU64::new(0),
         });
         Ok(Bound { shared, places, shutdown, busy: self.busy })
     }
@@ -230,6 +235,26 @@ impl Bound {
     }
 }
 
+impl Bound {
+    /// Handles the signals by which clients may ring, and has clients offered that from now on. `None`, and nothing is
+    /// offered, where no endpoint wants that, or it cannot be had.
+    fn hang_doorbell(&mut self) -> Option<Doorbell> {
+        let signals = self.places.iter().filter_map(|place| place.at.settings.signals.number());
+        let doorbell = Doorbell::hang(&signals.collect()).ok()?;
+        for place in &mut self.places {
+            let Served { uri, settings, hello, .. } = &*place.at;
+            let Some(signal) = settings.signals.number() else { continue };
+            let services = self.shared.registry.descriptors();
+            let offer = Hello::new(&settings.limits, None, services);
+            let offer = Hello { doorbell: Doorbell::offer(signal), ..offer };
+            let (uri, settings, hello) = (Arc::clone(uri), settings.clone(), hello.clone());
+            // Services that leave no room for it are announced without.
+            place.at = Arc::new(Served { uri, settings, hello, offer: offer.to_bytes().ok() });
+        }
+        Some(doorbell)
+    }
+}
+
 impl fmt::Debug for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let uris = self.places.iter().map(|place| &place.at.uri);
@@ -249,6 +274,16 @@ struct Served {
     settings: Settings,
     /// Preface and `Hello`.
     hello: Vec<u8>,
+    /// The same with the offer to be rung.
+    offer: Option<Vec<u8>>,
+}
+
+impl Served {
+    /// What this client is greeted with. One that has an address may be on another machine, where neither signals reach
+    /// nor process ids are anybody's business.
+    fn greeting(&self, client: &Peer) -> &[u8] {
+        self.offer.as_ref().filter(|_| client.address.is_none()).unwrap_or(&self.hello)
+    }
 }
 
 /// What all connections have in common.
@@ -261,6 +296,8 @@ struct Shared {
     draining: AtomicBool,
     /// Whether the grace time is over, too.
     closing: AtomicBool,
+    /// Times that the doorbell was rung, for connections that hold back.
+    rings: AtomicU64,
 }
 
 impl Shared {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cancel::{CancelCause, CancelToken};
+use crate::connection::greeting::Reason;
 use crate::connection::outbox::{Blocked, Message, Outbox};
 use crate::connection::source::{ended, unheard, violated};
 use crate::context::Context;
@@ -17,6 +18,7 @@ use crate::protocol::failure::{Failure, OK, Status};
 use crate::protocol::incoming::{IncomingCall, Payload};
 use crate::protocol::outgoing::Bulk;
 use crate::protocol::requests::Rejection;
+use crate::server::end::{End, broken};
 use crate::server::registry::Registry;
 use crate::service::{Bytes, Handling, Kind, Opened, Reply, Request, Runner, Terms};
 use crate::stream::{Ends, Port, Streams, Windows};
@@ -146,19 +148,15 @@ impl Session {
     ///
     /// # Errors
     /// A violation.
-    pub(crate) fn on_stream(&self, header: &Header, body: &[u8]) -> Result<(), RpcError> {
+    pub(crate) fn on_stream(&self, header: &Header, body: &[u8]) -> Result<(), End> {
         let result = match header.kind {
             frame::Kind::Data if header.flags & ANSWER == 0 => self.streams.on_items(header, body),
             frame::Kind::Credit if header.flags & ANSWER == 0 => {
                 self.streams.on_credit(header, body)
             }
-            kind => {
-                let reason = format!("a {kind:?} frame to a server");
-                let kind = ErrorKind::ProtocolViolation { reason };
-                return Err(RpcError::new(kind, Outcome::MaybeExecuted));
-            }
+            kind => return Err(broken(format!("a {kind:?} frame to a server"))),
         };
-        result.map_err(|violation| violated(&violation))
+        result.map_err(|violation| (Reason::Violation, violated(&violation)))
     }
 
     /// Whether a call of this method ends before anything else is done.

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -17,10 +18,11 @@ use crate::connection::source::{self, Filled, Source};
 use crate::error::{ErrorKind, RpcError};
 use crate::protocol::hello::Hello;
 use crate::server::admission::{self, Place as Admitted};
+use crate::server::doorbell::Doorbell;
 use crate::server::session::Session;
 use crate::server::{ACCEPT_PAUSE, Bound, LINGER, Place, Served, Shared, is_passing};
 use crate::stream::{Streams, Windows};
-use crate::transport::Transport;
+use crate::transport::{Peer, Transport};
 use crate::wait::task::{Nudge, Nudged, TaskListener, TaskSource, room};
 
 mod connection;
@@ -32,8 +34,14 @@ struct Connections(Mutex<HashMap<u64, Arc<Nudge>>>);
 /// Accepts and serves until told to stop, then drains; or until nobody can come any more and all who did
 /// have gone.
 pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
+    let mut bound = bound;
+    let doorbell = bound.hang_doorbell();
     let Bound { shared, places, shutdown, busy: _ } = bound;
     let connections = Arc::new(Connections::default());
+    let mut listening = JoinSet::new();
+    if let Some(doorbell) = doorbell {
+        listening.spawn(listen(doorbell, Arc::clone(&shared), Arc::clone(&connections)));
+    }
     let mut tasks = JoinSet::new();
     let mut accepting = JoinSet::new();
     let (sender, mut accepted) = tokio::sync::mpsc::unbounded_channel();
@@ -90,10 +98,34 @@ pub(super) async fn serve(bound: Bound) -> Result<(), RpcError> {
     Ok(())
 }
 
+/// Has all connections look for cancellations whenever the doorbell is rung.
+async fn listen(doorbell: Doorbell, shared: Arc<Shared>, connections: Arc<Connections>) {
+    let receiver = doorbell.try_clone_receiver().and_then(UnixStream::from_std);
+    let Ok(receiver) = receiver else { return };
+    let mut bytes = [0; 64];
+    while receiver.readable().await.is_ok() {
+        let mut rung = false;
+        while receiver.try_read(&mut bytes).is_ok_and(|count| count > 0) {
+            rung = true;
+        }
+        if rung {
+            shared.stats.rings.fetch_add(1, Ordering::Relaxed);
+            // SYNC(rung): before the connections are nudged, and look.
+            shared.rings.fetch_add(1, Ordering::Release);
+            connections.nudge_all();
+        }
+        // So that it costs little to be rung without end.
+        sleep(REST).await;
+    }
+}
+
 /// Waits for the ends of all connections. Cancel safe.
 async fn ended(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
 }
+
+/// How long the doorbell is not looked at after it was rung.
+const REST: Duration = Duration::from_millis(1);
 
 /// Nothing is sent: it is its end that tells something.
 type Alive = tokio::sync::mpsc::Sender<Infallible>;
@@ -165,7 +197,7 @@ async fn connect(
     let _registered = connections.register(&nudge);
     let until = Instant::now() + limits.handshake;
     let greeted = tokio::select! {
-        greeted = timeout_at(until, greet(&mut source, &outbox, at, &admitted)) => greeted,
+        greeted = timeout_at(until, greet(&mut source, &outbox, at, (&admitted, &peer))) => greeted,
         () = draining(shared, &nudge) => return Ok(()),
     };
     let theirs = greeted.unwrap_or_else(|_| {
@@ -215,7 +247,7 @@ async fn greet(
     source: &mut TaskSource,
     outbox: &Outbox,
     at: &Served,
-    admitted: &Admitted,
+    (admitted, peer): (&Admitted, &Peer),
 ) -> Result<Hello, RpcError> {
     loop {
         let filled = poll_fn(|cx| source.poll_fill(cx)).await.map_err(source::ended)?;
@@ -242,7 +274,7 @@ async fn greet(
             write(outbox, &rejection(reason, &error.to_string())).await;
             return Err(error);
         }
-        write(outbox, &at.hello).await;
+        write(outbox, at.greeting(peer)).await;
         return Ok(theirs);
     }
 }

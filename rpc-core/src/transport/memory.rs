@@ -313,6 +313,7 @@ fn own_process() -> Peer {
         gid: Some(getegid().as_raw()),
         address: None,
         known_by: "same process",
+        pidfd: None,
     }
 }
 

@@ -23,7 +23,7 @@ pub mod memory;
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::error::RpcError;
@@ -125,7 +125,34 @@ pub struct Peer {
     pub address: Option<String>,
     /// How all this is known: `SO_PEERCRED`, `same process`, `address`.
     pub known_by: &'static str,
+    /// The process itself, where the transport of a client knows that it is the one at the other end, whatever becomes
+    /// of its number.
+    pub pidfd: Option<Pidfd>,
 }
+
+/// A process, by a descriptor that stays its own (`pidfd_open(2)`). All clones are one descriptor.
+#[derive(Clone, Debug)]
+pub struct Pidfd(Arc<OwnedFd>);
+
+impl From<OwnedFd> for Pidfd {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(Arc::new(descriptor))
+    }
+}
+
+impl AsFd for Pidfd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl PartialEq for Pidfd {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Pidfd {}
 
 /// A place where clients are accepted. Dropping it removes its name.
 pub trait Listener: AsFd + Send + 'static {

@@ -65,6 +65,11 @@ impl TaskSource {
         &mut self.source.get_mut().0
     }
 
+    /// Whether nothing was there when it was last looked.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.armed
+    }
+
     /// Reads once, or waits for something to read. Cancel safe.
     #[inline]
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {

@@ -66,6 +66,7 @@ pub(crate) use listener::Listener;
 use crate::directory::{Access, Directory};
 use crate::endpoint::{Parts, percent};
 use crate::private::{Unfit, open, own};
+use crate::process;
 
 /// Bytes of a file's name (`NAME_MAX`).
 const MAX_FILE_NAME: usize = 255;
@@ -124,7 +125,8 @@ pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
     let opened = Directory::open(&address.directory, Access::OwnUser)?;
     let directory = opened.ok_or_else(|| explain(Errno::ENOENT, address))?;
     let (rendezvous, status) = open_rendezvous(&directory, address)?;
-    let peer = peer(&status, &rendezvous);
+    let mut peer = peer(&status, &rendezvous);
+    peer.pidfd = peer.pid.and_then(process::pidfd);
     let failed = |error: std::io::Error| match error.kind() {
         // The server has just gone, and its directory with it.
         std::io::ErrorKind::NotFound => explain(Errno::ENOENT, address),

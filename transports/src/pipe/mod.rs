@@ -34,13 +34,13 @@ mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use ipcall_core::transport::memory::{self, MemoryListener};
-use ipcall_core::transport::{Listener, Peer, Transport};
+use ipcall_core::transport::{Listener, Peer, Pidfd, Transport};
 use ipcall_core::{ErrorKind, RpcError};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{getegid, geteuid};
@@ -48,6 +48,7 @@ use nix::unistd::{getegid, geteuid};
 use crate::endpoint::{Parts, percent};
 use crate::launch::Launch;
 use crate::pipe_halves;
+use crate::process;
 use child::Child;
 pub use end::ServerEnded;
 pub use reaper::await_launched;
@@ -224,6 +225,7 @@ fn start(launch: &Launch) -> Result<Transport, RpcError> {
     peer.uid = Some(geteuid().as_raw());
     peer.gid = Some(getegid().as_raw());
     peer.known_by = "child process";
+    peer.pidfd = child.as_fd().try_clone_to_owned().ok().map(Pidfd::from);
     let reader = Watch::reader(our_reader, Arc::clone(&child)).map_err(failed)?;
     let writer = Watch::writer(our_writer, child).map_err(failed)?;
     Ok(Transport { reader: Box::new(reader), writer: Box::new(writer), peer })
@@ -232,7 +234,7 @@ fn start(launch: &Launch) -> Result<Transport, RpcError> {
 /// Two ends in this process.
 fn pair() -> io::Result<(Transport, Transport)> {
     let (forth, back) = (pipe()?, pipe()?);
-    let end = |reading: OwnedFd, writing: OwnedFd| {
+    let end = |reading: OwnedFd, writing: OwnedFd, pidfd| {
         set_nonblocking(&reading)?;
         set_nonblocking(&writing)?;
         let mut peer = Peer::default();
@@ -240,11 +242,13 @@ fn pair() -> io::Result<(Transport, Transport)> {
         peer.uid = Some(geteuid().as_raw());
         peer.gid = Some(getegid().as_raw());
         peer.known_by = "same process";
+        peer.pidfd = pidfd;
         let reader = Box::new(pipe_halves::Reader::new(reading));
         let writer = Box::new(pipe_halves::Writer::new(writing));
         Ok::<_, io::Error>(Transport { reader, writer, peer })
     };
-    Ok((end(back.0, forth.1)?, end(forth.0, back.1)?))
+    let own = process::pidfd(std::process::id());
+    Ok((end(back.0, forth.1, own)?, end(forth.0, back.1, None)?))
 }
 
 /// The reading and the writing end of a new pipe. Each has an open file description of its own, and

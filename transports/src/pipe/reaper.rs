@@ -19,7 +19,6 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::Signal;
 
 use super::child::ended;
-use crate::sys;
 
 /// How long a child may take to end when its pipe has, and then again when it was told to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -138,13 +137,13 @@ impl Orphan {
             Step::Terminated | Step::Killed => (Signal::SIGKILL, Step::Killed),
         };
         // It may have ended just now, or be another user's by now; then all that is left is to wait.
-        let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), signal);
+        let _ = ipcall_signals::doorbell::send(self.pidfd.as_fd(), signal as i32);
         (self.step, self.until) = (step, now + GRACE);
     }
 
     /// Without the thread: kills it, which it cannot put off, and reaps it.
     fn end_at_once(self) {
-        let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), Signal::SIGKILL);
+        let _ = ipcall_signals::doorbell::send(self.pidfd.as_fd(), Signal::SIGKILL as i32);
         let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut polled, PollTimeout::from(1000_u16));
         ended(self.pidfd.as_fd());

@@ -126,6 +126,7 @@ pub(crate) fn connect(place: &Place) -> Result<Transport, RpcError> {
     peer.uid = Some(nix::unistd::geteuid().as_raw());
     peer.gid = gid;
     peer.known_by = "the key file and its lock";
+    peer.pidfd = server.pidfd();
     let parts = Parts::new(down, up, server)
         .map_err(|e| RpcError::io("making descriptors to sleep on", e))?;
     let (reader, writer) = parts.connect(claim);

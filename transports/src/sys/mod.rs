@@ -22,7 +22,7 @@ pub(crate) use fork::ThisProcess;
 pub(crate) use inherited::inherited;
 pub(crate) use mapping::Mapping;
 pub(crate) use mqueue::mq_receive_append;
-pub(crate) use pidfd::{pidfd_open, pidfd_send_signal};
+pub(crate) use pidfd::pidfd_open;
 pub(crate) use pipe::{read_append, write_without_sigpipe};
 pub(crate) use region::Region;
 pub(crate) use segment::{Segment, SegmentStatus, has_system_v};

@@ -36,6 +36,7 @@ pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
     peer.pid = Some(record.pid);
     peer.uid = Some(geteuid().as_raw());
     peer.known_by = "key file";
+    peer.pidfd = server.pidfd();
 
     let making = |error| RpcError::io("making an end of a connection", error);
     let return_address = FIRST_RETURN_ADDRESS | (random() as Kind & (FIRST_RETURN_ADDRESS - 1));

@@ -38,6 +38,7 @@ pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
     })?;
     let guard = Unpublished { segment: Some(segment) };
     let making = |error| RpcError::io("making an end of a connection", error);
+    let pidfd = server.pidfd();
     let link = Link::new(Arc::new(server), &mapping, Side::Client).map_err(making)?;
     let end = End::start(seat, segment, Arc::new(link)).map_err(making)?;
     let (door, end) = (end.seat.door(), Arc::new(end));
@@ -51,6 +52,7 @@ pub(crate) fn connect(address: &Address) -> Result<Transport, RpcError> {
     peer.pid = Some(record.pid);
     peer.uid = Some(geteuid().as_raw());
     peer.known_by = "key file";
+    peer.pidfd = pidfd;
     Ok(Transport { reader, writer, peer })
 }
 

@@ -1,7 +1,7 @@
 //! `unix:/absolute/path`: a stream socket in a private directory, the default between processes.
 //!
 //! - System calls: `socket(2)`, `connect(2)`, `bind(2)`, `listen(2)`, `accept4(2)`, `recv(2)`,
-//!   `send(2)`, `sendmsg(2)`, `shutdown(2)`, `SO_PEERCRED`, `SO_SNDBUF`; those of the directory.
+//!   `send(2)`, `sendmsg(2)`, `shutdown(2)`, `SO_PEERCRED`, `SO_PEERPIDFD`, `SO_SNDBUF`; those of the directory.
 //! - Limits: a path of 107 bytes (`sun_path` holds 108 with its NUL); 128 clients waiting to be accepted
 //!   (`net.core.somaxconn` may be less); 512 KiB asked for as each side's send buffer, of which
 //!   `net.core.wmem_max` may grant less (208 KiB by default).
@@ -21,10 +21,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use ipcall_core::transport::{Peer, Transport};
-use ipcall_core::{ErrorKind, RpcError, Settings};
+use ipcall_core::transport::{Peer, Pidfd, Transport};
+use ipcall_core::{ErrorKind, RpcError, Settings, Signals};
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{PeerCredentials, SndBuf};
+use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd, SndBuf};
 use nix::sys::socket::{
     self, AddressFamily, SockFlag, SockType, UnixAddr, UnixCredentials, getsockopt, setsockopt,
 };
@@ -33,6 +33,7 @@ use nix::unistd::geteuid;
 pub(crate) use listener::Listener;
 
 use crate::endpoint::{Parts, percent};
+use crate::process;
 use crate::stream::{self, Reset};
 
 /// Bytes of a path that `sockaddr_un` has room for, beside the NUL at its end.
@@ -121,7 +122,11 @@ pub(crate) fn connect_socket(
             ),
         }));
     }
-    Ok((socket, peer(server)))
+    let mut peer = peer(server);
+    if settings.signals != Signals::OFF {
+        peer.pidfd = pidfd(&socket, peer.pid);
+    }
+    Ok((socket, peer))
 }
 
 enum Failed {
@@ -179,6 +184,15 @@ fn peer(other: UnixCredentials) -> Peer {
     peer.gid = Some(other.gid());
     peer.known_by = "SO_PEERCRED";
     peer
+}
+
+/// The process that has called `listen(2)`: since Linux 6.5 as the kernel has noted it then, else by its number.
+fn pidfd(socket: &OwnedFd, pid: Option<u32>) -> Option<Pidfd> {
+    match getsockopt(socket, PeerPidfd) {
+        Ok(pidfd) => Some(Pidfd::from(pidfd)),
+        Err(Errno::ENOPROTOOPT) => pid.and_then(process::pidfd),
+        Err(_) => None,
+    }
 }
 
 fn list(uids: &[u32]) -> String {

@@ -1,11 +1,10 @@
 //! One connection of a tokio server: reads what has come, starts the calls, answers them in one write.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -18,10 +17,12 @@ use crate::cancel::CancelCause;
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
 use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
-use crate::error::{ErrorKind, Outcome, RpcError};
+use crate::error::{ErrorKind, RpcError};
 use crate::protocol::failure::Status;
-use crate::protocol::incoming::{Event, IncomingCall};
+use crate::protocol::incoming::Event;
 use crate::protocol::requests::{Rejection, Requests};
+use crate::server::ahead::{Ahead, Kept};
+use crate::server::end::{End, broken, lost};
 use crate::server::session::{
     Arrival, Session, Started, cancelled, ended_by, guarded, rejected, settled,
 };
@@ -38,9 +39,6 @@ const LARGE: usize = 256 << 10;
 /// Handlers that become tasks before other connections have their turn, and the tasks.
 const STARTED: u32 = 8;
 
-/// Why a connection ends, and what the peer is told.
-type End = (Reason, RpcError);
-
 pub(super) struct Connection {
     inner: Arc<Inner>,
     source: TaskSource,
@@ -48,6 +46,12 @@ pub(super) struct Connection {
     batch: Vec<u8>,
     /// Whether something may have come that is not handled yet, behind the client's `Hello` at first.
     unhandled: bool,
+    /// What was read while it held back, and comes before what was not.
+    ahead: Ahead,
+    /// Whether there may be some of that.
+    behind: bool,
+    /// How often the doorbell had been rung when all that had come was read last.
+    rings: u64,
     /// Handlers that have become tasks in this turn.
     started: u32,
     /// Whether all has come that will.
@@ -79,13 +83,16 @@ impl Connection {
     ) -> Self {
         let limits = &session.limits;
         let requests = Mutex::new(Requests::new(limits.calls_in_flight, limits.held_bytes));
-        let runtime = Handle::current();
+        let (runtime, ahead) = (Handle::current(), Ahead::new(limits));
         let inner = Inner { shared, session, requests, nudge, runtime, _alive: alive };
         Self {
             inner: Arc::new(inner),
             source,
             batch: Vec::new(),
             unhandled: true,
+            ahead,
+            behind: false,
+            rings: 0,
             started: 0,
             ended: false,
             farewell: false,
@@ -130,12 +137,17 @@ impl Connection {
 
     /// Reads and handles all there is.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        // SYNC(rung)
+        let rings = self.inner.shared.rings.load(Ordering::Acquire);
         loop {
             if self.inner.holds_back(cx.waker()) {
                 // It is not the peer that does not go on.
                 self.stalled_at = None;
                 self.unhandled = true;
                 self.inner.go_on(self.inner.session.outbox.stop_reading());
+                if rings != self.rings {
+                    self.read_ahead(cx);
+                }
                 return Poll::Pending;
             }
             self.inner.session.outbox.start_reading();
@@ -163,15 +175,57 @@ impl Connection {
                 let progress = self.inner.session.limits.progress;
                 self.stalled_at = midway.then(|| Instant::now() + progress);
             }
-            let filled = ready!(self.source.poll_fill(cx));
+            let Poll::Ready(filled) = self.source.poll_fill(cx) else {
+                if self.source.is_armed() {
+                    self.rings = rings;
+                }
+                return Poll::Pending;
+            };
             let filled = filled.map_err(lost)?;
             self.unhandled = true;
             self.ended = filled == Filled::End;
         }
     }
 
+    /// Reads what comes while this holds back, for the cancellations among it. Once rung, until it does not hold back any
+    /// more: a cancellation that did not fit follows when there is room.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        self.behind = true;
+        while !self.ahead.is_full() && !self.ahead.is_over() {
+            let inner = &self.inner;
+            match self.source.source().next_event() {
+                Ok(Some(event)) => {
+                    if let Err(end) = self.ahead.keep(event, &inner.session, |id| inner.cancel(id))
+                    {
+                        self.ahead.end(Kept::Failed(end));
+                    }
+                }
+                Ok(None) => match self.source.poll_fill(cx) {
+                    Poll::Pending => return,
+                    Poll::Ready(Ok(Filled::End)) => self.ahead.end(Kept::End),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(error)) => self.ahead.end(Kept::Failed(lost(error))),
+                },
+                Err(violation) => {
+                    let end = (Reason::Violation, violated(&violation));
+                    self.ahead.end(Kept::Failed(end));
+                }
+            }
+        }
+    }
+
     /// Handles what has come; `false` if that was stopped, because too much waits to be written or runs.
     fn handle_all(&mut self) -> Result<bool, End> {
+        while self.behind {
+            match self.ahead.next() {
+                Some(kept) => {
+                    if !self.handle_kept(kept)? {
+                        return Ok(false);
+                    }
+                }
+                None => self.behind = false,
+            }
+        }
         let (source, inner) = (self.source.source(), &self.inner);
         loop {
             let event = match source.next_event() {
@@ -181,34 +235,20 @@ impl Connection {
             };
             match event {
                 Event::Call(call) => {
-                    let next = handle_call(inner, call, &mut self.batch)?;
-                    self.started += u32::from(next != Next::Go);
-                    let full = next == Next::Stop || self.started >= STARTED;
-                    if full || self.batch.len() > BATCH || inner.session.outbox.is_crowded() {
+                    let call = Arrival::borrowed(call);
+                    if !inner.handle_call(call, &mut self.batch, &mut self.started)? {
                         return Ok(false);
                     }
                 }
                 Event::Frame { header, body } => match header.kind {
-                    frame::Kind::Cancel => inner.cancel(header.id),
-                    frame::Kind::Ping if header.flags & ANSWER == 0 => {
-                        let answer = Header { flags: ANSWER, length: 0, ..header };
-                        inner.session.outbox.queue(Message::Urgent(&answer.to_bytes()));
-                        if inner.session.outbox.is_crowded() {
+                    frame::Kind::Cancel => drop(inner.cancel(header.id)),
+                    frame::Kind::Ping => {
+                        if !inner.handle_ping(header) {
                             return Ok(false);
                         }
                     }
-                    frame::Kind::Ping => {
-                        inner.go_on(inner.session.outbox.answered(header.id));
-                        if inner.shared.is_draining() {
-                            // It may have been the last that had to be written.
-                            inner.nudge.nudge();
-                        }
-                    }
                     frame::Kind::Goodbye => self.farewell = true,
-                    _ => {
-                        let heard = inner.session.on_stream(&header, body);
-                        heard.map_err(|error| (Reason::Violation, error))?;
-                    }
+                    _ => inner.session.on_stream(&header, body)?,
                 },
                 Event::Withdrawn { oneway: true, .. } => {}
                 Event::Withdrawn { id, .. } => {
@@ -220,6 +260,23 @@ impl Connection {
                 Event::Preface => {}
             }
         }
+    }
+
+    /// Deals with what came while this held back; `false` if that is to be all for now.
+    #[cold]
+    fn handle_kept(&mut self, kept: Kept) -> Result<bool, End> {
+        let inner = &self.inner;
+        match kept {
+            Kept::Call(call) => return inner.handle_call(call, &mut self.batch, &mut self.started),
+            Kept::Ping(header) => return Ok(inner.handle_ping(header)),
+            Kept::Withdrawn { oneway: true, .. } => {}
+            Kept::Withdrawn { id, .. } => inner.session.batch(id, cancelled(0), &mut self.batch),
+            Kept::Stream(header, body) => inner.session.on_stream(&header, &body)?,
+            Kept::Goodbye => self.farewell = true,
+            Kept::End => self.ended = true,
+            Kept::Failed(end) => return Err(end),
+        }
+        Ok(true)
     }
 
     /// Answers what was read, in one write.
@@ -271,17 +328,6 @@ impl Drop for Connection {
     }
 }
 
-/// The end that reading has come to.
-fn lost(error: io::Error) -> End {
-    let error = ended(error);
-    (Reason::of(&error), error)
-}
-
-fn broken(reason: String) -> End {
-    let error = RpcError::new(ErrorKind::ProtocolViolation { reason }, Outcome::MaybeExecuted);
-    (Reason::Violation, error)
-}
-
 /// What comes after a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -295,14 +341,10 @@ enum Next {
 
 /// Starts a call. What is done at once is answered in `batch`.
 #[inline]
-fn handle_call(
-    inner: &Arc<Inner>,
-    call: IncomingCall<'_>,
-    batch: &mut Vec<u8>,
-) -> Result<Next, End> {
+fn handle_call(inner: &Arc<Inner>, call: Arrival<'_>, batch: &mut Vec<u8>) -> Result<Next, End> {
     let (id, oneway) = (call.id, call.oneway);
     // As the client counts them. What is small is bounded by the number of calls.
-    let bytes = if call.payload.len() > FRAGMENT { call.payload.len() } else { 0 };
+    let bytes = if call.bytes() > FRAGMENT { call.bytes() } else { 0 };
     let session = &inner.session;
     let admitted = {
         let requests = inner.requests();
@@ -322,8 +364,7 @@ fn handle_call(
     }
     inner.shared.stats.calls.fetch_add(1, Ordering::Relaxed);
     let port = || Ok(Arc::new(TaskPort(Arc::clone(inner))) as Arc<dyn Port>);
-    let Started { kind, terms, budget, streams } =
-        session.start(Arrival::borrowed(call), None, &port);
+    let Started { kind, terms, budget, streams } = session.start(call, None, &port);
     let running = || {
         let (inner, streams) = (Arc::clone(inner), streams.clone());
         Running { inner, id, oneway, bytes, streams, ended: false }
@@ -380,11 +421,39 @@ impl Inner {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cancel(&self, id: u64) {
-        let handle = self.requests().handle(id).cloned();
-        if let Some(handler) = handle {
-            handler.stop(CancelCause::Caller);
+    /// Starts a call, which counts as `started` if it goes on; `false` if that is to be all for now.
+    #[inline]
+    fn handle_call(
+        self: &Arc<Self>,
+        call: Arrival<'_>,
+        batch: &mut Vec<u8>,
+        started: &mut u32,
+    ) -> Result<bool, End> {
+        let next = handle_call(self, call, batch)?;
+        *started += u32::from(next != Next::Go);
+        let full = next == Next::Stop || *started >= STARTED || batch.len() > BATCH;
+        Ok(!full && !self.session.outbox.is_crowded())
+    }
+
+    /// Answers a ping, or goes on after the answer to one; `false` if that is to be all for now.
+    fn handle_ping(self: &Arc<Self>, header: Header) -> bool {
+        if header.flags & ANSWER == 0 {
+            let answer = Header { flags: ANSWER, length: 0, ..header };
+            self.session.outbox.queue(Message::Urgent(&answer.to_bytes()));
+            return !self.session.outbox.is_crowded();
         }
+        self.go_on(self.session.outbox.answered(header.id));
+        if self.shared.is_draining() {
+            // It may have been the last that had to be written.
+            self.nudge.nudge();
+        }
+        true
+    }
+
+    /// Stops a call's handler; whether it runs.
+    fn cancel(&self, id: u64) -> bool {
+        let handle = self.requests().handle(id).cloned();
+        handle.map(|handler| handler.stop(CancelCause::Caller)).is_some()
     }
 
     /// Whether nothing should be read now, because the client has too much going on or reads too

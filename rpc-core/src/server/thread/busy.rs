@@ -10,8 +10,9 @@ use nix::unistd::Pid;
 use tokio::runtime::Handle;
 
 use super::Seat;
-use super::connection::{Connection, End, Turn};
+use super::connection::{Connection, Turn};
 use crate::error::RpcError;
+use crate::server::end::End;
 
 /// Rounds after which new connections are looked for.
 const ROUNDS: u32 = 64;

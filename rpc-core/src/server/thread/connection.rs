@@ -10,22 +10,21 @@ use super::Alive;
 use super::greet::finish_writing;
 use super::handling::{Elsewhere, handle_call};
 use super::streaming::Streaming;
-use super::watch::{Kept, Watched};
+use super::watch::Watched;
 use crate::cancel::CancelCause;
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
 use crate::connection::source::{Filled, cut_off, ended, stalled, violated};
-use crate::error::{ErrorKind, Outcome, RpcError};
+use crate::error::{ErrorKind, RpcError};
 use crate::protocol::incoming::Event;
+use crate::server::ahead::Kept;
+use crate::server::end::{End, broken, lost};
 use crate::server::session::{Arrival, MOVED, Session, Started, cancelled};
 use crate::server::{BATCH, LINGER, Shared};
 use crate::service::Reply;
 use crate::stream::Port;
 use crate::wait::thread::{Ready, ThreadSource, wait_beside};
 use crate::wire::frame::{self, ANSWER, Header};
-
-/// Why a connection ends, and what the peer is told.
-pub(super) type End = (Reason, RpcError);
 
 /// What one turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +69,7 @@ impl Common {
     /// What could be cancelled has ended by the time that its cancellation is read, unless it has streams.
     fn cancel(&self, id: u64) {
         if let Some(streaming) = self.streaming.get() {
-            streaming.cancel(id, CancelCause::Caller);
+            let _ = streaming.cancel(id, CancelCause::Caller);
         }
     }
 
@@ -325,10 +324,7 @@ impl Connection {
                     frame::Kind::Ping => self.handle_ping(header),
                     frame::Kind::Cancel => self.common.cancel(header.id),
                     frame::Kind::Goodbye => self.farewell = true,
-                    _ => {
-                        let heard = self.common.session.on_stream(&header, body);
-                        heard.map_err(|error| (Reason::Violation, error))?;
-                    }
+                    _ => self.common.session.on_stream(&header, body)?,
                 },
                 Event::Withdrawn { oneway: true, .. } => {}
                 Event::Withdrawn { id, .. } => {
@@ -371,10 +367,7 @@ impl Connection {
             Kept::Withdrawn { id, .. } => {
                 self.common.session.batch(id, cancelled(0), &mut self.batch)
             }
-            Kept::Stream(header, body) => {
-                let heard = self.common.session.on_stream(&header, &body);
-                heard.map_err(|error| (Reason::Violation, error))?;
-            }
+            Kept::Stream(header, body) => self.common.session.on_stream(&header, &body)?,
             Kept::Ping(header) => self.handle_ping(header),
             Kept::Goodbye => self.farewell = true,
             Kept::End => self.ended = true,
@@ -415,14 +408,4 @@ impl Drop for Connection {
 #[cold]
 fn missing() -> End {
     lost(io::Error::other("the reading side is lost"))
-}
-
-pub(super) fn lost(error: io::Error) -> End {
-    let error = ended(error);
-    (Reason::of(&error), error)
-}
-
-pub(super) fn broken(reason: String) -> End {
-    let error = RpcError::new(ErrorKind::ProtocolViolation { reason }, Outcome::MaybeExecuted);
-    (Reason::Violation, error)
 }

@@ -4,13 +4,13 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
+use super::Seat;
 use crate::connection::greeting::{self, Reason, rejection};
 use crate::connection::outbox::{Blocked, Message, Outbox};
 use crate::connection::source::{Filled, ended};
 use crate::error::{ErrorKind, RpcError};
 use crate::protocol::hello::Hello;
-use crate::server::Served;
-use crate::server::admission::{self, Place as Admitted};
+use crate::server::admission;
 use crate::wait::thread::{ThreadSource, wait};
 
 /// Shakes hands: silent until the client has shown that it speaks the protocol.
@@ -18,10 +18,10 @@ use crate::wait::thread::{ThreadSource, wait};
 pub(super) fn greet(
     source: &mut ThreadSource,
     outbox: &Outbox,
-    at: &Served,
-    admitted: &Admitted,
+    seat: &Seat,
     stop: &UnixStream,
 ) -> Result<Option<Hello>, RpcError> {
+    let Seat { peer, at, admitted, .. } = seat;
     let limits = &at.settings.limits;
     let until = Instant::now() + limits.handshake;
     loop {
@@ -61,7 +61,7 @@ pub(super) fn greet(
         if let Err(error) = admission::check_token(&theirs, &at.settings) {
             return refuse(Reason::Refused, error);
         }
-        write(outbox, &at.hello, until);
+        write(outbox, at.greeting(peer), until);
         return Ok(Some(theirs));
     }
 }

@@ -17,7 +17,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use self::busy::Busy;
-use self::connection::{Common, Connection, End};
+use self::connection::{Common, Connection};
 use self::greet::greet;
 use self::watch::Roll;
 use crate::connection::greeting::Reason;
@@ -25,6 +25,8 @@ use crate::connection::outbox::Outbox;
 use crate::connection::source::Source;
 use crate::error::{ErrorKind, RpcError};
 use crate::server::admission::Place as Admitted;
+use crate::server::doorbell::Doorbell;
+use crate::server::end::End;
 use crate::server::session::Session;
 use crate::server::shutdown::Shutdown;
 use crate::server::{
@@ -37,15 +39,18 @@ use crate::wait::thread::{ThreadSource, accept};
 /// Accepts and serves until told to stop, then drains; or until nobody can come any more and all who did
 /// have gone.
 pub(super) fn serve(bound: Bound) -> Result<(), RpcError> {
+    let mut bound = bound;
+    let doorbell = bound.hang_doorbell();
     let Bound { shared, places, shutdown, busy } = bound;
     let busy = busy.map(Busy::start).transpose()?;
     let (sender, all_ended) = mpsc::channel();
     let alive = Arc::new(Alive { _sender: sender, stop: shutdown.handle() });
-    let mut host = Host { shared, shutdown, alive: Some(alive), busy, roll: Roll::default() };
+    let (alive, roll) = (Some(alive), Roll::default());
+    let mut host = Host { shared, shutdown, doorbell, alive, busy, roll };
     // The names go with it, before the connections do, so that a successor can have them.
     let served = host.accept_all(places);
     // Until the end, a signal is no more than it was.
-    let Host { shared, shutdown, alive, busy, roll } = host;
+    let Host { shared, shutdown, alive, busy, roll, doorbell: _doorbell } = host;
     shared.draining.store(true, Ordering::Release);
     shutdown.handle().shutdown();
     drop((alive, busy));
@@ -76,6 +81,7 @@ impl Drop for Alive {
 struct Host {
     shared: Arc<Shared>,
     shutdown: Shutdown,
+    doorbell: Option<Doorbell>,
     /// `None` when nobody can come any more.
     alive: Option<Arc<Alive>>,
     busy: Option<Busy>,
@@ -92,12 +98,27 @@ impl Host {
                 self.alive = None;
             }
             let listeners = places.iter().map(|place| place.listener.as_fd());
+            let listeners = listeners.chain(self.doorbell.as_ref().map(AsFd::as_fd));
             let ready = accept(listeners, self.shutdown.as_fd())
                 .map_err(|error| RpcError::io("waiting for clients", error))?;
             let Some(ready) = ready else { return Ok(()) };
             for index in ready {
-                self.accept(&mut places[index])?;
+                match places.get_mut(index) {
+                    Some(place) => self.accept(place)?,
+                    None => self.answer_doorbell(),
+                }
             }
+        }
+    }
+
+    fn answer_doorbell(&mut self) {
+        match self.doorbell.as_ref().map(Doorbell::was_rung) {
+            Some(Ok(true)) => {
+                self.shared.stats.rings.fetch_add(1, Ordering::Relaxed);
+                watch::rung();
+            }
+            Some(Err(_)) => self.doorbell = None,
+            _ => {}
         }
     }
 
@@ -183,7 +204,7 @@ impl Seat {
         let limits = &settings.limits;
         let mut source = Box::new(ThreadSource::new(Source::new(reader, limits), settings.spin));
         let mut outbox = Outbox::new(writer);
-        let theirs = greet(&mut source, &outbox, &self.at, &self.admitted, stop)?;
+        let theirs = greet(&mut source, &outbox, self, stop)?;
         let Some(theirs) = theirs else { return Ok(None) };
         outbox.set_limits(&theirs, limits);
         let session = Session {

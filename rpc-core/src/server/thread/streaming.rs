@@ -124,10 +124,11 @@ impl Streaming {
     }
 
     /// Whether the call is here; if so, it is cancelled.
-    pub(super) fn cancel(&self, id: u64, cause: CancelCause) {
-        if let Some(stop) = self.state().running.get(&id) {
-            stop.stop(cause);
-        }
+    pub(super) fn cancel(&self, id: u64, cause: CancelCause) -> bool {
+        let state = self.state();
+        let stop = state.running.get(&id);
+        stop.into_iter().for_each(|stop| stop.stop(cause));
+        stop.is_some()
     }
 
     /// Cancels all.

@@ -1,14 +1,19 @@
 //! The end of a thread's turn: what it has of the roles goes to others.
 
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use super::{Turn, is_over};
 use crate::client::prepared::Prepared;
 use crate::connection::outbox::Blocked;
+use crate::wait::thread::wait;
 
 /// How often whoever may not wait goes on writing to a peer that has room: 1 MiB of a message that is cancelled
 /// by then, and so has no more than a piece left, or of others.
 const ROUNDS: usize = 16;
+
+/// How long a server that was rung may take to make room for a cancellation.
+const RUNG: Duration = Duration::from_millis(20);
 
 impl Turn<'_> {
     /// Gives the roles back, and wakes someone to take them. What is written only in part when the time
@@ -22,7 +27,7 @@ impl Turn<'_> {
             }
             let is_over = is_over(call.deadline) || call.is_cancelled() || link.has_cancelled(id);
             if is_over {
-                self.write_what_goes();
+                self.write_what_goes(RUNG);
             }
             // Also what was left to this thread while it waited for something else.
             if !self.give_back() {
@@ -53,12 +58,22 @@ impl Turn<'_> {
     }
 
     /// Writes what a peer takes without being waited for: whoever leaves what is left to others at least tells it what is
-    /// cancelled.
-    fn write_what_goes(&mut self) {
+    /// cancelled. One that was rung for that is waited for as long as `patience`, where nobody else will go on.
+    fn write_what_goes(&mut self, patience: Duration) {
+        let link = &self.shared.link;
+        let since = Instant::now();
         for _ in 0..ROUNDS {
             let Some(blocked) = self.blocked.take() else { return };
-            self.blocked = self.shared.link.outbox.resume(blocked);
-            if self.blocked.as_ref().is_some_and(|blocked| blocked.full) {
+            self.blocked = link.outbox.resume(blocked);
+            let Some(blocked) = self.blocked.as_mut().filter(|blocked| blocked.full) else {
+                continue;
+            };
+            let left = patience.saturating_sub(since.elapsed());
+            let is_hopeless = left.is_zero() || !link.outbox.has_rung();
+            if is_hopeless || link.calls().any_waiting().is_some() {
+                return;
+            }
+            if wait(None, Some(blocked), None, Some(left)).is_err() {
                 return;
             }
         }
@@ -67,7 +82,7 @@ impl Turn<'_> {
     /// Leaves a write to whoever waits, or to the next call.
     pub(in crate::client::blocking) fn leave(mut self, blocked: Blocked) {
         self.blocked = Some(blocked);
-        self.write_what_goes();
+        self.write_what_goes(Duration::ZERO);
     }
 
     /// Gives the roles back, and wakes someone to take them. Whether there is a write to go on with.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,9 @@ use crate::wait::thread::{ThreadSource, any};
 /// How long a handler may take without being watched.
 const TICK: Duration = Duration::from_millis(5);
 
+/// How long it does not look again for being rung, so that it costs little to be rung without end.
+const REST: Duration = Duration::from_millis(1);
+
 /// How long the thread stays without anything to watch.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -24,6 +28,8 @@ pub(super) struct Watch {
     /// Those that it does not know yet.
     new: Mutex<New>,
     bell: OnceLock<EventFd>,
+    /// Whether clients want it to look at once.
+    rung: AtomicBool,
 }
 
 struct New {
@@ -37,6 +43,7 @@ impl Watch {
         static WATCH: Watch = Watch {
             new: Mutex::new(New { watched: Vec::new(), runs: None }),
             bell: OnceLock::new(),
+            rung: AtomicBool::new(false),
         };
         &WATCH
     }
@@ -68,6 +75,12 @@ impl Watch {
         }
     }
 
+    /// Has it look at all that is lent, without waiting for the next tick.
+    pub(super) fn look_now(&self) {
+        self.rung.store(true, Ordering::Release);
+        self.ring();
+    }
+
     /// The thread.
     fn run(&self) {
         if self.bell.get().is_none() {
@@ -78,6 +91,7 @@ impl Watch {
         }
         let mut places: Vec<Place> = Vec::new();
         let mut next_tick = Instant::now();
+        let mut next_ring = next_tick;
         loop {
             {
                 let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +102,11 @@ impl Watch {
             if tick {
                 next_tick = now + TICK;
             }
-            places.retain_mut(|place| place.look(now, tick));
+            let rung = now >= next_ring && self.rung.swap(false, Ordering::AcqRel);
+            if rung {
+                next_ring = now + REST;
+            }
+            places.retain_mut(|place| place.look(now, tick, rung));
             let patience = if places.is_empty() {
                 Some(LINGER)
             } else if places.iter().any(|place| !place.settled) {
@@ -96,6 +114,10 @@ impl Watch {
             } else {
                 let deadline = places.iter().filter_map(|place| place.deadline).min();
                 deadline.map(|deadline| deadline.saturating_duration_since(now))
+            };
+            let patience = match self.rung.load(Ordering::Acquire) {
+                true => Some(next_ring.saturating_duration_since(now)),
+                false => patience,
             };
             let slept = self.sleep(&places, patience);
             if places.is_empty() && slept {
@@ -142,10 +164,11 @@ impl Place {
     }
 
     /// Does what there is to do; `false` if this is to be forgotten, because no handler has run for a while.
-    fn look(&mut self, now: Instant, tick: bool) -> bool {
+    /// What is lent is read from if it was already at the last tick, or if a client has `rung`.
+    fn look(&mut self, now: Instant, tick: bool, rung: bool) -> bool {
         let state = &mut *self.watched.state();
         let lasts = state.rounds == self.rounds;
-        if tick {
+        if tick || rung {
             self.rounds = state.rounds;
         }
         if !lasts || state.lent.is_none() {
@@ -161,8 +184,8 @@ impl Place {
             lent.token.cancel_because(CancelCause::Deadline);
         }
         self.deadline = lent.deadline.filter(|_| !is_late);
-        if lasts && (tick || self.settled) {
-            let goes_on = state.read(&self.watched);
+        if rung || (lasts && (tick || self.settled)) {
+            let goes_on = state.read();
             self.descriptor = match &state.lent {
                 Some(lent) if goes_on => {
                     self.descriptor.take().or_else(|| clone(&lent.source).ok())
