@@ -6,12 +6,14 @@
 use std::io;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use ipcall_signals::doorbell;
 
 use crate::wire::payload::DecodeLimits;
 
 /// How far the sender of a stream may be ahead of who takes its items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Bytes: those of the largest item, and 4 for its length, at least.
     pub bytes: u32,

@@ -108,9 +108,10 @@ def decode(data, shape):
 
 METHOD = ("struct", ("name", "str"), ("fingerprint", "u64"), ("signature", "str"))
 SERVICE = ("struct", ("name", "str"), ("methods", ("list", METHOD)))
+WINDOW = ("struct", ("bytes", "u32"), ("items", "u32"))
 DOORBELL = ("struct", ("signal", "u8"), ("pid", "u32"))
 HELLO = ("struct", ("version", "u16"), ("message_limit", "u64"), ("held_limit", "u64"),
-         ("calls_in_flight", "u32"), ("token", "bytes"), ("doorbell", DOORBELL),
+         ("calls_in_flight", "u32"), ("stream", WINDOW), ("token", "bytes"), ("doorbell", DOORBELL),
          ("services", ("list", SERVICE)))
 FAILURE = ("struct", ("executed", "u8"), ("limit", "u64"), ("actual", "u64"), ("text", "str"))
 PAIRS = ("list", ("tuple", "str", "str"))

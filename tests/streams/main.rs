@@ -9,3 +9,13 @@ mod dropping;
 mod ending;
 mod flowing;
 mod studio;
+
+/// Not a test of its own: what another test has started this executable for.
+#[test]
+fn play() {
+    support::role::play(|role, about, control| match role {
+        "studio" => ending::serve(about, control),
+        "caller" => ending::call(about, control),
+        other => panic!("nobody has written the role {other}"),
+    });
+}

@@ -122,6 +122,8 @@ pub(crate) struct Hello {
     pub(crate) message_limit: u64,
     pub(crate) held_limit: u64,
     pub(crate) calls_in_flight: u64,
+    pub(crate) stream_bytes: u64,
+    pub(crate) stream_items: u64,
     pub(crate) token: Vec<u8>,
 }
 
@@ -132,6 +134,8 @@ impl Default for Hello {
             message_limit: 64 << 20,
             held_limit: 256 << 20,
             calls_in_flight: 1024,
+            stream_bytes: 256 << 10,
+            stream_items: 16 << 10,
             token: Vec::new(),
         }
     }
@@ -147,6 +151,9 @@ impl Hello {
     pub(crate) fn frame_with(&self, services: &[u8]) -> Frame {
         let mut body = Vec::new();
         for number in [self.version, self.message_limit, self.held_limit, self.calls_in_flight] {
+            body.extend(varint(number));
+        }
+        for number in [self.stream_bytes, self.stream_items] {
             body.extend(varint(number));
         }
         body.extend(counted(&self.token));

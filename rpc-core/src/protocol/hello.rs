@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorKind, RpcError};
-use crate::limits::Limits;
+use crate::limits::{Limits, Window};
 use crate::protocol::descriptor::ServiceDescriptor;
 use crate::wire::frame::{FRAGMENT, HEADER, HELLO_BODY, Header, Kind, PREFACE};
 use crate::wire::payload::{self, DecodeLimits};
@@ -31,10 +31,8 @@ pub struct Hello {
     pub held_limit: u64,
     /// Calls that it answers at a time.
     pub calls_in_flight: u32,
-    /// How far ahead of it a stream may be, in bytes and in items.
-    pub stream_bytes: u32,
-    /// See `stream_bytes`.
-    pub stream_items: u32,
+    /// How far ahead of it the sender of a stream may be.
+    pub stream: Window,
     /// The secret that the server asked for, or nothing.
     #[serde(with = "serde_bytes")]
     pub token: Vec<u8>,
@@ -86,8 +84,7 @@ impl Hello {
             message_limit: message_limit(limits.message as u64, limits.held_bytes as u64),
             held_limit: limits.held_bytes as u64,
             calls_in_flight: limits.calls_in_flight,
-            stream_bytes: limits.stream.bytes,
-            stream_items: limits.stream.items,
+            stream: limits.stream,
             token: token.unwrap_or_default().to_vec(),
             doorbell: Doorbell::default(),
             services: services.into_iter().map(announce).collect(),

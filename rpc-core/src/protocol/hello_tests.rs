@@ -117,8 +117,8 @@ fn a_hello_that_ends_early_or_goes_on_is_a_violation() {
 
 #[test]
 fn a_hello_that_claims_to_be_endless_costs_nothing() {
-    // Version, limits, no token, no doorbell; then 2^32-1 services.
-    let error = refused(&[1, 1, 1, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+    // Version, limits, window, no token, no doorbell; then 2^32-1 services.
+    let error = refused(&[1, 1, 1, 1, 1, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
     assert!(error.to_string().contains("elements"), "{error}");
 }
 

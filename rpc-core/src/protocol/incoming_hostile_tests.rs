@@ -7,8 +7,8 @@ use crate::protocol::testing::{
     Random, Received, Seed, beginning, call, feed, greeted, greeting, pattern, plain,
 };
 use crate::wire::frame::{
-    ANSWER, BODY, BadFrame, DEADLINE, FRAGMENT, HEADER, HELLO_BODY, Header, Kind, METADATA, MORE,
-    PIECE, PREFACE, WITH_METADATA,
+    ANSWER, BODY, BadFrame, DEADLINE, END, FRAGMENT, HEADER, HELLO_BODY, Header, ITEM, Kind,
+    METADATA, MORE, PIECE, PREFACE, WITH_METADATA,
 };
 
 const LIMIT: usize = 1 << 20;
@@ -84,7 +84,8 @@ fn kinds_and_flags_that_do_not_exist_are_refused() {
     for kind in [0, 9, 10, 255] {
         assert_eq!(refused(&header(0, kind, 0)), BadFrame::Kind(kind).into());
     }
-    let allowed = [0, 0b1111, 0b1, 0, 0b1_0000, 0, 0b1_0000, 0];
+    // An end goes with an item only, see below.
+    let allowed = [0, 0b1111, 0b1, 0, 0b11_0000, 0b101_0000, 0b1_0000, 0];
     for (kind, allowed) in (1..=8).zip(allowed) {
         for bit in 0..8 {
             let flags = 1 << bit;
@@ -92,6 +93,8 @@ fn kinds_and_flags_that_do_not_exist_are_refused() {
             assert_eq!(refused.is_ok(), flags & allowed != 0, "kind {kind}, flags {flags:#x}");
         }
     }
+    let end_of_stream = header(0, Kind::Data as u8, ITEM | END).try_into().expect("16 bytes");
+    assert!(Header::from_bytes(&end_of_stream).is_ok());
 }
 
 #[test]

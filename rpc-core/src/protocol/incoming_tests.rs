@@ -8,7 +8,8 @@ use crate::protocol::testing::{
     received_call,
 };
 use crate::wire::frame::{
-    ANSWER, BODY, FRAGMENT, HEADER, Header, Kind, METADATA, MORE, ONEWAY, PIECE, PREFACE, Prefix,
+    ANSWER, BODY, END, FRAGMENT, HEADER, Header, ITEM, Kind, METADATA, MORE, ONEWAY, PIECE,
+    PREFACE, Prefix,
 };
 
 const LIMIT: usize = 1 << 20;
@@ -50,6 +51,9 @@ fn small_frames() -> Vec<Vec<u8>> {
         plain(Kind::Ping, 0, 9, b"body"),
         plain(Kind::Ping, ANSWER, 9, b""),
         plain(Kind::Credit, 0, 4, b"12345678"),
+        plain(Kind::Data, ITEM, 4, b"items"),
+        plain(Kind::Data, ITEM | ANSWER | END, 5, b""),
+        plain(Kind::Credit, ANSWER | END, 4, b"12345678"),
         plain(Kind::Goodbye, 0, 0, "auf Wiedersehen".as_bytes()),
     ]
 }

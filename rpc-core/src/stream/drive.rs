@@ -33,9 +33,8 @@ pub(crate) async fn drive<S: Stream, T, E, C: Codec<T>>(
         if driven.is_none() {
             driven = Some(ready!(poll_items::<S, T, E, C>(stream.as_mut(), &mut sink, &split, cx)));
         }
-        if !matches!(driven, Some(Driven::Bad(_))) {
-            ready!(sink.poll_finish(end, cx.waker()));
-        }
+        let end = end && matches!(driven, Some(Driven::All));
+        ready!(sink.poll_finish(end, cx.waker()));
         Poll::Ready(driven.take().unwrap_or(Driven::All))
     })
     .await

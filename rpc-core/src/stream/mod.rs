@@ -39,8 +39,7 @@ pub(crate) struct Windows {
 
 impl Windows {
     pub(crate) fn new(ours: Window, theirs: &Hello) -> Self {
-        let theirs = Window { bytes: theirs.stream_bytes, items: theirs.stream_items };
-        Self { ours, theirs }
+        Self { ours, theirs: theirs.stream }
     }
 
     /// The ends of a call's streams.

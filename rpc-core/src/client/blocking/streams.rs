@@ -5,6 +5,7 @@ use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::turn::{Turn, Waited};
 use super::{BlockingClient, Shared};
@@ -67,18 +68,22 @@ impl BlockingStreaming {
         Ok(Self { shared, methods, index, prepared, ends, id, answered: false })
     }
 
-    /// Waits until `look` finds something, or the answer is there. It is given who is to be woken.
-    fn wait<R>(&mut self, look: impl FnMut(&Waker) -> Option<R>) -> Result<Waited<R>, RpcError> {
+    /// Waits until `look` finds something, the answer is there, or the time is over. It is given who is to be woken.
+    fn wait<R>(
+        &mut self,
+        until: Option<Instant>,
+        look: impl FnMut(&Waker) -> Option<R>,
+    ) -> Result<Waited<R>, RpcError> {
         let (shared, prepared, id) = (&self.shared, &mut self.prepared, self.id);
         let sends = self.ends.outflow.is_some();
         let waited = with_waker(|waker| {
             let mut turn = Turn::new(shared, waker);
             turn.tie(prepared)?;
-            let waited = turn.wait_for(id, prepared, sends, look);
+            let waited = turn.wait_for(id, prepared, sends, until, look);
             turn.finish(id, prepared);
             waited
         });
-        if !matches!(waited, Ok(Waited::Found(_))) {
+        if !matches!(waited, Ok(Waited::Found(_) | Waited::Nothing)) {
             self.answered = true;
             self.shared.link.streams.remove(self.id);
         }
@@ -98,20 +103,26 @@ impl BlockingStreaming {
     {
         if let Some(sink) = self.sink() {
             let mut upload = Upload { sink, items, ended: false };
-            // Items are asked for with nothing of the connection in hand, as they may take their time.
-            while with_waker(|waker| upload.go_on::<C>(waker))
-                .map_err(|e| self.bad(&e))?
-                .is_pending()
-            {
-                let waited = self.wait(|waker| upload.may_go_on(waker).then_some(()))?;
+            loop {
+                // Items are asked for with nothing of the connection in hand, as they may take their time.
+                let went = with_waker(|waker| upload.go_on::<C>(waker, Some(Instant::now())));
+                let waited = match went.map_err(|error| self.bad(&error))? {
+                    Went::ToTheEnd => break,
+                    // What has come meanwhile may say that no more is wanted.
+                    Went::On => self.wait(Some(Instant::now()), |_| None)?,
+                    Went::AsFarAsItGoes => {
+                        self.wait(None, |waker| upload.may_go_on(waker).then_some(()))?
+                    }
+                };
                 if let Waited::Answer(answer) = waited {
                     return Ok(answer);
                 }
             }
         }
-        match self.wait(|_| None::<()>)? {
-            Waited::Answer(answer) => Ok(answer),
-            Waited::Found(()) => Err(RpcError::not_executed(ErrorKind::Cancelled)),
+        loop {
+            if let Waited::Answer(answer) = self.wait(None, |_| None::<()>)? {
+                return Ok(answer);
+            }
         }
     }
 
@@ -145,7 +156,7 @@ impl BlockingStreaming {
             let run = move || {
                 with_waker(|waker| {
                     // One that cannot be encoded ends them; the server finds them broken off.
-                    while let Ok(Poll::Pending) = upload.go_on::<D>(waker) {
+                    while let Ok(Went::AsFarAsItGoes) = upload.go_on::<D>(waker, None) {
                         thread::park();
                     }
                 });
@@ -183,25 +194,49 @@ struct Upload<I> {
     ended: bool,
 }
 
+/// How far they went.
+enum Went {
+    /// There are no more, or none is wanted.
+    ToTheEnd,
+    /// As far as there is room.
+    AsFarAsItGoes,
+    /// For some time.
+    On,
+}
+
+/// How long items are sent before anything else is looked at, and gathered at most.
+const TURN: Duration = Duration::from_millis(1);
+
 impl<I: Iterator> Upload<I> {
-    /// Sends items as far as there is room. Ready when there are no more, or none is wanted.
-    fn go_on<C: Codec<I::Item>>(&mut self, waker: &Waker) -> Result<Poll<()>, EncodeError> {
+    /// Sends items as far as there is room; since some time only for a [`TURN`].
+    fn go_on<C: Codec<I::Item>>(
+        &mut self,
+        waker: &Waker,
+        since: Option<Instant>,
+    ) -> Result<Went, EncodeError> {
         while !self.ended {
             match self.sink.poll_ready(waker) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Err(Stopped)) => return Ok(Poll::Ready(())),
+                Poll::Pending => return Ok(Went::AsFarAsItGoes),
+                Poll::Ready(Err(Stopped)) => return Ok(Went::ToTheEnd),
                 Poll::Ready(Ok(())) => {}
             }
             match self.items.next() {
                 Some(item) => self.sink.push(|out, limit| C::encode(&item, out, limit))?,
                 None => self.ended = true,
             }
-            // One may come only much later.
-            if self.items.size_hint().0 == 0 {
+            let is_over = since.is_some_and(|since| since.elapsed() >= TURN);
+            // The next one may come only much later.
+            if is_over || self.items.size_hint().0 == 0 {
                 self.sink.flush(waker);
             }
+            if is_over {
+                return Ok(Went::On);
+            }
         }
-        Ok(self.sink.poll_finish(true, waker))
+        Ok(match self.sink.poll_finish(true, waker) {
+            Poll::Ready(()) => Went::ToTheEnd,
+            Poll::Pending => Went::AsFarAsItGoes,
+        })
     }
 
     fn may_go_on(&mut self, waker: &Waker) -> bool {
@@ -282,8 +317,9 @@ impl<T, E> Iterator for Items<T, E> {
                 Item::Pending | Item::Over(Over::End) => None,
                 item => Some(item),
             };
-            item = match streaming.wait(look) {
+            item = match streaming.wait(None, look) {
                 Ok(Waited::Found(item)) => item,
+                Ok(Waited::Nothing) => Item::Pending,
                 Ok(Waited::Answer(answer)) => {
                     self.answer = Some(answer);
                     // The items before it are here.

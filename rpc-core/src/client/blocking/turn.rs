@@ -24,6 +24,8 @@ pub(super) enum Waited<R> {
     /// Something else than the answer.
     Found(R),
     Answer(Answer),
+    /// Neither, as the time is over.
+    Nothing,
 }
 
 /// One thread's call: what it has of the roles, and how it waits.
@@ -185,13 +187,14 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Waits until `look` finds something, or the answer to a call with streams is here. What `look` is given is to
-    /// be woken; with `wakes`, also by other threads while this one has the reading side.
+    /// Waits until `look` finds something, the answer to a call with streams is here, or the time is over. What `look`
+    /// is given is to be woken; with `wakes`, also by other threads while this one has the reading side.
     pub(super) fn wait_for<R>(
         &mut self,
         id: u64,
         call: &Prepared,
         wakes: bool,
+        until: Option<Instant>,
         mut look: impl FnMut(&Waker) -> Option<R>,
     ) -> Result<Waited<R>, RpcError> {
         let link = &self.shared.link;
@@ -210,9 +213,11 @@ impl<'a> Turn<'a> {
             self.blocked = self.blocked.take().or_else(|| calls.roles.blocked.take());
             let taken = calls.poll(id, &waker);
             drop(calls);
+            let is_late = call.is_cancelled() || is_over(call.deadline);
+            let was_over = is_over(until);
             let taken = taken.or_else(|| {
-                let is_over = call.is_cancelled() || is_over(call.deadline);
-                if is_over { None } else { self.step(call.deadline, Some(id)) }
+                let next = call.deadline.into_iter().chain(until).min();
+                if is_late { None } else { self.step(next, Some(id)) }
             });
             if let Some((answer, next)) = taken {
                 next.into_iter().for_each(Waker::wake);
@@ -226,6 +231,10 @@ impl<'a> Turn<'a> {
                 self.give_up(id);
                 let error = link.deadline_exceeded(call.budget);
                 return Err(error.with_outcome(Outcome::MaybeExecuted));
+            }
+            // It has been looked at once in any case.
+            if was_over {
+                return Ok(Waited::Nothing);
             }
         }
     }
