@@ -12,16 +12,17 @@ use ipcall::{CallError, ConnectOptions, Endpoint, Peer};
 use crate::report::{Report, Usage};
 use crate::server::{Running, runtime};
 use crate::service::{BenchBlockingClient, BenchClient};
+use crate::stream::{self, StreamReport};
 use crate::work::{Meter, caller, payload};
-use crate::{ClientKind, Options, machine};
+use crate::{ClientKind, Op, Options, machine};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long to wait for the server to come up.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a server and measures calls to it.
-pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
+pub(crate) fn run(options: &Options) -> Result<Measured, Failure> {
     let directory = tempfile::Builder::new()
         .prefix("ipcall-bench-")
         .permissions(Permissions::from_mode(0o700))
@@ -29,6 +30,9 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
     let (server, endpoint) = Running::start(options, directory.path())?;
     // Only now, so that the server does not inherit it.
     machine::pin(machine::choose(options.pin, false)?)?;
+    if options.op == Op::Stream {
+        return stream::run(options, &server, &endpoint).map(Measured::Stream);
+    }
     let report = match options.client {
         ClientKind::Blocking => blocking(options, &server, &endpoint)?,
         kind => {
@@ -42,11 +46,26 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
         }
     };
     drop(server);
-    Ok(report)
+    Ok(Measured::Calls(Box::new(report)))
+}
+
+/// What was measured.
+pub(crate) enum Measured {
+    Calls(Box<Report>),
+    Stream(StreamReport),
+}
+
+impl Measured {
+    pub(crate) fn print(&self, json: bool) {
+        match self {
+            Self::Calls(report) => report.print(json),
+            Self::Stream(report) => report.print(json),
+        }
+    }
 }
 
 /// The process of a server that connecting has started.
-fn other_process(peer: &Peer) -> Option<u32> {
+pub(crate) fn other_process(peer: &Peer) -> Option<u32> {
     peer.pid.filter(|pid| *pid != std::process::id())
 }
 

@@ -8,6 +8,7 @@ mod machine;
 mod report;
 mod server;
 mod service;
+mod stream;
 mod work;
 
 use std::process::ExitCode;
@@ -28,12 +29,19 @@ pub(crate) struct Options {
     /// that never sleeps, on the CPU that `--pin` gives the server, or else on its last.
     #[arg(long, value_enum, default_value_t = ServerKind::Tokio)]
     server: ServerKind,
-    /// The method called: add(u64, u64), echo(bytes), record(a struct of eight fields).
+    /// The method called: add(u64, u64), echo(bytes), record(a struct of eight fields); or a stream of byte strings,
+    /// from the server, or with `--up` to it.
     #[arg(long, value_enum, default_value_t = Op::Add)]
     op: Op,
-    /// Bytes that `echo` carries.
+    /// Bytes that `echo` carries, or an item of `stream` has.
     #[arg(long, default_value_t = 4096)]
     size: usize,
+    /// Items of `stream`, instead of so many as pass in the seconds measured.
+    #[arg(long)]
+    items: Option<u64>,
+    /// The client sends the items of `stream`.
+    #[arg(long)]
+    up: bool,
     /// Calls in flight, over one connection.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     concurrency: u32,
@@ -86,6 +94,7 @@ pub(crate) enum Op {
     Add,
     Echo,
     Record,
+    Stream,
 }
 
 /// Which CPUs the two processes use.

@@ -26,6 +26,12 @@ impl Usage {
         }
     }
 
+    /// The client's and the server's CPU time, in s, and the server's memory, in KiB.
+    pub(crate) fn numbers(self) -> (f64, Option<f64>, Option<u64>) {
+        let server = self.server.map(|time| time.as_secs_f64());
+        (self.client.as_secs_f64(), server, self.server_rss_kib)
+    }
+
     /// Since this was taken.
     pub(crate) fn until_now(self, server: Option<u32>) -> Self {
         let now = Self::now(server);

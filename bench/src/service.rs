@@ -1,9 +1,11 @@
 //! The service that is called.
 
-use ipcall::ipc_service;
+use ipcall::{Incoming, Stream, ipc_service};
 use serde::{Deserialize, Serialize};
 
-/// Three methods: the null call, bytes there and back, a struct there and back.
+use crate::stream::{Items, check, next};
+
+/// The null call, bytes there and back, a struct there and back, and streams.
 #[ipc_service]
 pub(crate) trait Bench {
     /// The sum, wrapping.
@@ -12,6 +14,10 @@ pub(crate) trait Bench {
     async fn echo(&self, data: Vec<u8>) -> Vec<u8>;
     /// The same record with its id one higher, which shows that it was decoded and encoded.
     async fn record(&self, record: Record) -> Record;
+    /// So many items of so many bytes, numbered.
+    fn give(&self, size: usize, count: u64) -> impl Stream<Item = Vec<u8>>;
+    /// Counts such items.
+    async fn take(&self, size: usize, items: impl Stream<Item = Vec<u8>>) -> u64;
 }
 
 /// A struct of eight fields of eight kinds.
@@ -65,5 +71,18 @@ impl Bench for Bencher {
     async fn record(&self, mut record: Record) -> Record {
         record.id = record.id.wrapping_add(1);
         record
+    }
+
+    fn give(&self, size: usize, count: u64) -> impl Stream<Item = Vec<u8>> {
+        Items::new(size, count, None)
+    }
+
+    async fn take(&self, size: usize, mut items: Incoming<Vec<u8>>) -> u64 {
+        let mut number = 0;
+        while let Some(Ok(item)) = next(&mut items).await {
+            check(&item, number, size);
+            number += 1;
+        }
+        number
     }
 }

@@ -105,6 +105,7 @@ macro_rules! caller {
                 let sample = $crate::service::Record::sample(record.id);
                 assert_eq!(record, sample, "another record");
             }
+            $crate::Op::Stream => unreachable!("it has a loop of its own"),
         }
     }};
 }

@@ -78,13 +78,17 @@ impl BlockingStreaming {
         let sends = self.ends.outflow.is_some();
         let waited = with_waker(|waker| {
             let mut turn = Turn::new(shared, waker);
-            turn.tie(prepared)?;
+            // One that is cancelled already is given up like one that is cancelled now.
+            let tied = turn.tie(prepared);
+            if tied.is_err() && !prepared.is_cancelled() {
+                return tied.map(|()| Waited::Nothing);
+            }
             let waited = turn.wait_for(id, prepared, sends, until, look);
+            self.answered = !matches!(waited, Ok(Waited::Found(_) | Waited::Nothing));
             turn.finish(id, prepared);
             waited
         });
-        if !matches!(waited, Ok(Waited::Found(_) | Waited::Nothing)) {
-            self.answered = true;
+        if self.answered {
             self.shared.link.streams.remove(self.id);
         }
         waited.map_err(|error| self.methods.failed(self.index, error))

@@ -39,6 +39,8 @@ pub(super) struct Streaming {
 #[derive(Default)]
 struct State {
     running: HashMap<u64, Stop>,
+    /// Calls whose handlers have ended, and whose replies are being sent.
+    ending: usize,
     /// What waits for the peer to read.
     blocked: Option<Blocked>,
 }
@@ -97,7 +99,8 @@ impl Streaming {
 
     /// Whether there are none.
     pub(super) fn is_idle(&self) -> bool {
-        self.state().running.is_empty()
+        let state = self.state();
+        state.running.is_empty() && state.ending == 0
     }
 
     /// Gives a handler its thread. The reply, if it cannot be had.
@@ -201,9 +204,15 @@ impl Running {
             streaming.shared.stats.panics.fetch_add(1, Ordering::Relaxed);
         }
         streaming.session.streams.remove(self.id);
+        {
+            // Its place is free before the client knows.
+            let mut state = streaming.state();
+            state.running.remove(&self.id);
+            state.ending += 1;
+        }
         let blocked = streaming.session.send(self.id, reply);
         streaming.leave_to_connection(blocked);
-        streaming.state().running.remove(&self.id);
+        streaming.state().ending -= 1;
         if streaming.shared.is_draining() {
             streaming.bell.ring();
         }
