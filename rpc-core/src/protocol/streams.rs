@@ -85,9 +85,9 @@ impl Arrived {
         self.whole == self.bytes.len()
     }
 
-    /// Whether there is no whole item.
-    pub fn is_dry(&self) -> bool {
-        self.whole == 0
+    /// Whether [`take`](Self::take) has something to do: items to give, or room to make for one.
+    pub fn is_due(&self) -> bool {
+        self.whole > 0 || self.is_starved()
     }
 
     /// Gives all whole items for `taken`, which was given before and is done with. `false` if there are none.

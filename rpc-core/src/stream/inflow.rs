@@ -71,7 +71,7 @@ impl Inflow {
         if end {
             state.over = Some(Over::End);
         }
-        if end || !state.arrived.is_dry() {
+        if end || state.arrived.is_due() {
             state.wake();
         }
         Ok(())
