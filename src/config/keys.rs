@@ -36,7 +36,7 @@ pub(super) enum Value {
     Other(&'static str),
 }
 
-static KEYS: [Key; 17] = [
+static KEYS: [Key; 19] = [
     Key { name: "endpoint", effect: Effect::Endpoint },
     Key { name: "token-file", effect: Effect::TokenFile },
     setting("deadline", |settings, value| some_time(value).map(|it| settings.deadline = it)),
@@ -50,6 +50,12 @@ static KEYS: [Key; 17] = [
     setting("max-held", |settings, value| size(value).map(|it| settings.limits.held_bytes = it)),
     setting("max-queued", |settings, value| {
         size(value).map(|it| settings.limits.queued_bytes = it)
+    }),
+    setting("stream-window", |settings, value| {
+        window(value).map(|it| settings.limits.stream.bytes = it)
+    }),
+    setting("stream-items", |settings, value| {
+        count(value).map(|it| settings.limits.stream.items = it)
     }),
     setting("max-calls-in-flight", |settings, value| {
         count(value).map(|it| settings.limits.calls_in_flight = it)
@@ -234,6 +240,13 @@ fn in_range(value: &Value, range: std::ops::RangeInclusive<u32>) -> Result<u32, 
 
 fn count(value: &Value) -> Result<u32, String> {
     in_range(value, 1..=u32::MAX)
+}
+
+/// A window below which hardly an item fits, or above which it bounds nothing, is a mistake.
+fn window(value: &Value) -> Result<u32, String> {
+    let bytes = size(value)?;
+    let window = u32::try_from(bytes).ok().filter(|bytes| (1 << 10..=1 << 30).contains(bytes));
+    window.ok_or_else(|| "it must be between 1KiB and 1GiB".to_owned())
 }
 
 /// Decoding takes stack for each level, so that it cannot be left to the configuration alone.

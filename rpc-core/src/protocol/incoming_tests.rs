@@ -97,9 +97,9 @@ fn every_small_frame_arrives_as_it_was_sent() {
     assert_eq!(events[4], full);
     let reply = Received::Reply { id: 3, status: 9, payload: b"result".to_vec() };
     assert_eq!(events[5], reply);
-    let Received::Frame { header, body } = &events[10] else { panic!("the last is a goodbye") };
+    let Received::Frame { header, body } = &events[13] else { panic!("the last is a goodbye") };
     assert_eq!((header.kind, &body[..]), (Kind::Goodbye, "auf Wiedersehen".as_bytes()));
-    assert_eq!(events.len(), 11);
+    assert_eq!(events.len(), 14);
 }
 
 #[test]
