@@ -177,6 +177,11 @@ pub struct ItemStream<T, E = std::convert::Infallible> {
 impl<T, E> Unpin for ItemStream<T, E> {}
 
 impl<T, E> ItemStream<T, E> {
+    /// The next item, as with the `StreamExt` of several crates. Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<T, CallError<E>>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
     fn finish(&mut self, error: Option<CallError<E>>) -> Option<Result<T, CallError<E>>> {
         (self.receiver, self.pump, self.streaming) = (None, None, None);
         error.map(Err)

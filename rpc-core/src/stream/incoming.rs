@@ -31,6 +31,11 @@ impl<T> Incoming<T> {
         Self { receiver: Some(receiver) }
     }
 
+    /// The next item, as with the `StreamExt` of several crates. Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<T, RpcError>> {
+        std::future::poll_fn(|cx| self.poll(cx.waker())).await
+    }
+
     /// For a plain `fn`: an iterator that waits for each item.
     pub fn blocking(self) -> BlockingIncoming<T> {
         BlockingIncoming(self)
