@@ -18,6 +18,9 @@ use crate::{ClientKind, Op, Options, machine};
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// Bytes of an item of the streams beside the calls.
+const STREAMED: usize = 64 << 10;
+
 /// How long to wait for the server to come up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -108,11 +111,23 @@ async fn asynchronous(
             Ok::<(), CallError>(())
         })
     });
+    let streamed = Arc::new(AtomicU64::new(0));
+    for _ in 0..options.streams {
+        let (mut items, streamed) = (client.give(STREAMED, u64::MAX).await?, Arc::clone(&streamed));
+        // They end with the runtime.
+        tokio::spawn(async move {
+            while let Some(Ok(item)) = items.next().await {
+                streamed.fetch_add(item.len() as u64, Ordering::Relaxed);
+            }
+        });
+    }
     pass(options.warmup).await?;
     let (before, begun) = (Usage::now(server), Instant::now());
     echoed.store(0, Ordering::Relaxed);
+    streamed.store(0, Ordering::Relaxed);
     let meters = pass(options.seconds).await?;
     let echoed = echoed.load(Ordering::Relaxed);
+    let streamed = streamed.load(Ordering::Relaxed);
     if let Some(beside) = beside {
         beside.abort();
         if let Ok(Err(error)) = beside.await {
@@ -120,7 +135,8 @@ async fn asynchronous(
         }
     }
     let usage = before.until_now(server);
-    Ok(Report::new(&options, &meters, begun.elapsed(), usage).with_beside(options.beside, echoed))
+    let report = Report::new(&options, &meters, begun.elapsed(), usage);
+    Ok(report.with_beside(options.beside, echoed).with_streams(options.streams, streamed))
 }
 
 fn blocking(options: &Options, server: &Running, endpoint: &Endpoint) -> Result<Report, Failure> {

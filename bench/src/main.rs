@@ -57,6 +57,9 @@ pub(crate) struct Options {
     /// Meanwhile, one more caller on the same connection echoes this many bytes over and over.
     #[arg(long)]
     beside: Option<usize>,
+    /// Meanwhile, so many streams of items of 64 KiB come over the same connection. Only for async clients.
+    #[arg(long, default_value_t = 0)]
+    streams: u32,
     /// How long to try before sleeping, as in the configuration: 20us, 0, forever.
     #[arg(long)]
     spin: Option<String>,

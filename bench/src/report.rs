@@ -63,6 +63,8 @@ pub(crate) struct Report {
     seconds: f64,
     /// What the caller beside got echoed meanwhile, in 10^6 bytes a second, there and back counted once.
     beside_mb_per_s: Option<f64>,
+    /// What the streams beside brought, in 10^6 bytes a second.
+    streams_mb_per_s: Option<f64>,
 }
 
 /// Round trips, in ns.
@@ -106,6 +108,7 @@ impl Report {
             calls: all.len(),
             seconds,
             beside_mb_per_s: None,
+            streams_mb_per_s: None,
         }
     }
 
@@ -113,6 +116,12 @@ impl Report {
     pub(crate) fn with_beside(self, size: Option<usize>, echoed: u64) -> Self {
         let rate = size.map(|size| size as f64 * echoed as f64 / self.seconds / 1e6);
         Self { beside_mb_per_s: rate.map(f64::round), ..self }
+    }
+
+    /// Adds what the streams beside brought: so many bytes.
+    pub(crate) fn with_streams(self, streams: u32, bytes: u64) -> Self {
+        let rate = (streams > 0).then(|| (bytes as f64 / self.seconds / 1e6).round());
+        Self { streams_mb_per_s: rate, ..self }
     }
 
     pub(crate) fn print(&self, json: bool) {
@@ -145,6 +154,9 @@ impl Report {
         );
         if let Some(rate) = self.beside_mb_per_s {
             println!("  beside it {rate:.0} MB/s were echoed");
+        }
+        if let Some(rate) = self.streams_mb_per_s {
+            println!("  beside it streams brought {rate:.0} MB/s");
         }
         let per_call = |seconds: f64| seconds * 1e6 / self.calls.max(1) as f64;
         print!("  CPU, us a call: client {:.2}", per_call(self.client_cpu_s));
