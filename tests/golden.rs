@@ -22,7 +22,10 @@ use ipcall_core::protocol::failure::{Failure, METHOD_ERROR, OK, Status};
 use ipcall_core::protocol::hello::{Doorbell, Hello};
 use ipcall_core::protocol::incoming::{Event, Incoming};
 use ipcall_core::protocol::outgoing::{Bulk, Outgoing};
-use ipcall_core::wire::frame::{ANSWER, FRAGMENT, HEADER, Header, Kind, MORE, ONEWAY, Prefix};
+use ipcall_core::protocol::streams::{Arrived, Batch, Window};
+use ipcall_core::wire::frame::{
+    ANSWER, Credit, END, FRAGMENT, HEADER, Header, ITEM, Kind, MORE, ONEWAY, Prefix,
+};
 use ipcall_core::wire::payload::{self, DecodeLimits};
 use ipcall_core::wire::shape::fingerprint;
 use service::{ArithServer, CountServer, Desk, DivideError, limits};
@@ -227,6 +230,46 @@ fn frames_without_a_payload_are_written_and_read_as_ever() {
         assert_eq!(Header { length: 0, ..read }, header, "{name}");
         assert_eq!(bytes, body.as_bytes(), "{name}");
     }
+}
+
+#[test]
+fn frames_of_streams_are_written_and_read_as_ever() {
+    let golden = Vectors::load("streams.hex");
+    let header = |kind, flags| Header { flags, ..Header::new(kind, FIRST) };
+    let item = |number: u64| {
+        let item = encoded(&number);
+        [&(item.len() as u32).to_le_bytes()[..], &item].concat()
+    };
+    let items = |numbers: [u64; 2]| numbers.map(item).concat();
+    let (credit, none) = (Credit { bytes: 131_076, items: 2 }, Credit::default());
+    let all = [
+        ("call", header(Kind::Call, 0), vec![]),
+        ("arguments", header(Kind::Data, ITEM), items([1, 300])),
+        ("arguments-end", header(Kind::Data, ITEM | END), vec![]),
+        ("results", header(Kind::Data, ITEM | ANSWER), items([2, 600])),
+        ("results-end", header(Kind::Reply, 0), vec![]),
+    ];
+    for (name, header, body) in &all {
+        assert_same(name, &frame(*header, body), golden.get(name));
+    }
+    let credits = [
+        ("credit-for-results", 0, credit),
+        ("credit-for-arguments", ANSWER, credit),
+        ("no-more-arguments", ANSWER | END, none),
+    ];
+    for (name, flags, credit) in credits {
+        assert_same(name, &credit.to_frame(header(Kind::Credit, flags)), golden.get(name));
+        assert_eq!(Credit::read(&golden.get(name)[HEADER..]), Ok(credit), "{name}");
+    }
+    assert_eq!(golden.names().count(), all.len() + credits.len());
+    let mut arrived = Arrived::new(Window { bytes: 100, items: 2 });
+    arrived.push(FIRST, &golden.get("arguments")[HEADER..]).unwrap();
+    let mut batch = Batch::default();
+    assert!(arrived.take(&mut batch.bytes));
+    for number in [1_u64, 300] {
+        assert_eq!(decoded::<u64>(batch.next_item().unwrap()), number);
+    }
+    assert!(batch.is_done());
 }
 
 /// The arguments of the large call.

@@ -10,8 +10,9 @@ import struct
 import sys
 
 KINDS = {1: "Hello", 2: "Call", 3: "Reply", 4: "Cancel", 5: "Data", 6: "Credit", 7: "Ping", 8: "Goodbye"}
-MORE, DEADLINE, METADATA, ONEWAY, ANSWER = 1, 2, 4, 8, 16
-FLAGS = {"Call": MORE | DEADLINE | METADATA | ONEWAY, "Reply": MORE, "Data": ANSWER, "Ping": ANSWER}
+MORE, DEADLINE, METADATA, ONEWAY, ANSWER, ITEM, END = 1, 2, 4, 8, 16, 32, 64
+FLAGS = {"Call": MORE | DEADLINE | METADATA | ONEWAY, "Reply": MORE, "Data": ANSWER | ITEM | END,
+         "Credit": ANSWER | END, "Ping": ANSWER}
 PREFACE = b"\x89ipcall\n"
 
 
@@ -127,6 +128,7 @@ class Frame:
         self.length, kind, self.flags, self.code, self.id = struct.unpack_from("<IBBHQ", data)
         self.kind = KINDS[kind]
         assert self.flags & ~FLAGS.get(self.kind, 0) == 0, "a flag that the kind does not have"
+        assert self.kind != "Data" or self.flags & ITEM or not self.flags & END, "END without ITEM"
         body = data[16:]
         assert not whole or len(body) == self.length, "length is not that of the body"
         self.total = self.remaining = None
@@ -154,6 +156,7 @@ def hello(data):
     assert value["version"] == 1
     limits = (value["message_limit"], value["held_limit"], value["calls_in_flight"])
     assert limits == (64 << 20, 256 << 20, 1024)
+    assert value["stream"] == {"bytes": 256 << 10, "items": 16 << 10}
     for service in value["services"]:
         for method in service["methods"]:
             assert method["fingerprint"] == fnv(method["signature"].encode())
@@ -336,6 +339,36 @@ def payloads(found):
         assert actual == value, f"[{name}] is {actual!r}, not {value!r}"
 
 
+def items(data, shape):
+    found = []
+    while data:
+        length = struct.unpack_from("<I", data)[0]
+        found.append(decode(data[4 : 4 + length], shape))
+        data = data[4 + length :]
+    return found
+
+
+def streams(found):
+    call = Frame(found.pop("call"))
+    assert call.head() == ("Call", 0, 0, 65536) and call.length == 0
+    arguments, end = Frame(found.pop("arguments")), Frame(found.pop("arguments-end"))
+    assert arguments.head() == ("Data", ITEM, 0, call.id)
+    assert items(arguments.payload, "u64") == [1, 300]
+    assert end.head() == ("Data", ITEM | END, 0, call.id) and end.length == 0
+    results, end = Frame(found.pop("results")), Frame(found.pop("results-end"))
+    assert results.head() == ("Data", ANSWER | ITEM, 0, call.id)
+    assert items(results.payload, "u64") == [2, 600]
+    assert end.head() == ("Reply", 0, 0, call.id) and end.length == 0
+    for name, flags, granted in [
+        ("credit-for-results", 0, (131076, 2)),
+        ("credit-for-arguments", ANSWER, (131076, 2)),
+        ("no-more-arguments", ANSWER | END, (0, 0)),
+    ]:
+        credit = Frame(found.pop(name))
+        assert credit.head() == ("Credit", flags, 0, call.id)
+        assert struct.unpack("<II", credit.payload) == granted
+
+
 FILES = {
     "conversation.hex": conversation,
     "hello.hex": hellos,
@@ -344,6 +377,7 @@ FILES = {
     "control.hex": control,
     "fragments.hex": fragments,
     "payloads.hex": payloads,
+    "streams.hex": streams,
 }
 
 

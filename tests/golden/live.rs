@@ -12,7 +12,9 @@ use std::time::Duration;
 use ipcall::{CallError, Endpoint, ErrorKind, Server, ShutdownHandle};
 
 use crate::hex::{Vectors, assert_same};
-use crate::service::{ArithBlockingClient, ArithClient, ArithServer, Desk, DivideError, limits};
+use crate::service::{
+    ArithBlockingClient, ArithClient, ArithServer, Desk, DivideError, TwiceServer, limits,
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -88,7 +90,10 @@ struct Serving(ShutdownHandle, Option<thread::JoinHandle<()>>);
 
 impl Serving {
     fn at(place: &Place) -> Self {
-        let server = Server::new().add_service(ArithServer::new(Desk));
+        Self::with(place, Server::new().add_service(ArithServer::new(Desk)))
+    }
+
+    fn with(place: &Place, server: Server) -> Self {
         let bound = server.bind([&place.endpoint() as &dyn ipcall::transport::Binder]).unwrap();
         let handle = bound.shutdown_handle();
         Self(handle, Some(thread::spawn(move || bound.serve_blocking().unwrap())))
@@ -161,6 +166,23 @@ fn a_server_forgets_a_call_that_is_cancelled_between_its_fragments() {
     client.expect("withdrawn", replies.get("withdrawn"));
     client.say(conversation.get("call-add"));
     client.expect("reply-add", conversation.get("reply-add"));
+}
+
+#[test]
+fn a_server_streams_as_ever() {
+    let place = Place::new();
+    let _serving = Serving::with(&place, Server::new().add_service(TwiceServer::new(Desk)));
+    let [conversation, golden] = ["conversation.hex", "streams.hex"].map(Vectors::load);
+    let mut client = Raw::connect(&place.socket());
+    client.say(conversation.get("client-hello"));
+    let head = client.read(8 + 16);
+    client.read(u32::from_le_bytes(head[8..12].try_into().unwrap()) as usize);
+    client.say(golden.get("call"));
+    client.say(golden.get("arguments"));
+    client.expect("results", golden.get("results"));
+    client.say(golden.get("credit-for-results"));
+    client.say(golden.get("arguments-end"));
+    client.expect("results-end", golden.get("results-end"));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The service of the vectors.
 
-use ipcall::{Limits, ipc_service};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use ipcall::{Incoming, Limits, Stream, ipc_service};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,11 @@ pub(crate) trait Arith {
 pub(crate) trait Count {
     #[ipc(inline)]
     fn bytes(&self, data: &[u8]) -> u64;
+}
+
+#[ipc_service]
+pub(crate) trait Twice {
+    fn double(&self, numbers: impl Stream<Item = u64>) -> impl Stream<Item = u64>;
 }
 
 /// The limits of both sides in the vectors.
@@ -60,5 +68,21 @@ impl Arith for Desk {
 impl Count for Desk {
     fn bytes(&self, data: &[u8]) -> u64 {
         data.len() as u64
+    }
+}
+
+impl Twice for Desk {
+    fn double(&self, numbers: Incoming<u64>) -> impl Stream<Item = u64> {
+        Doubled(numbers)
+    }
+}
+
+struct Doubled(Incoming<u64>);
+
+impl Stream for Doubled {
+    type Item = u64;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+        Pin::new(&mut self.0).poll_next(cx).map(|number| Some(2 * number?.unwrap()))
     }
 }
