@@ -1,5 +1,6 @@
 //! Connecting a blocking client: finding the server, and the handshake.
 
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,9 +51,10 @@ fn attempt<C: Connector + ?Sized>(
     let hello = Hello::new(limits, settings.token.as_deref(), []);
     let theirs = shake_hands(&mut source, &outbox, &hello, limits.handshake)?;
     outbox.set_limits(&theirs, limits);
+    let doorbell = Doorbell::new().map_err(|error| RpcError::io("making an eventfd", error))?;
+    source.keep_beside(doorbell.as_fd());
     let roles = Roles { source: Some(Box::new(source)), blocked: None, source_wanted: None };
     let link = Link::new(connector.uri(), peer, theirs, settings.clone(), outbox, roles);
-    let doorbell = Doorbell::new().map_err(|error| RpcError::io("making an eventfd", error))?;
     Ok(BlockingClient::start(link, doorbell))
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -73,6 +74,8 @@ fn each_ring_is_an_edge_as_long_as_it_need_not_be_heard() {
                 assert_eq!(edge(&epoll), None);
             }
             assert_eq!(hears.hear().unwrap(), Said::Nothing);
+            let mut polled = [PollFd::new(hears.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut polled, PollTimeout::ZERO).unwrap(), 0, "it was heard");
         }
     }
 }
