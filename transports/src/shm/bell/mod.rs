@@ -4,7 +4,7 @@
 //! The processes at both ends of a pipe share a lock, which the kernel holds while it copies to or from their
 //! memory: a peer that has that memory fetched by a process of its own (userfaultfd(2), FUSE) holds up whoever writes
 //! or reads at the other end for as long as it likes. So a pipe is for peers that could as well stop this process
-//! by a signal. `send(2)` to a socket waits for nobody.
+//! by a signal. `send(2)` to a socket waits for nobody, and `recv(2)` only for whoever reads at the same end.
 
 mod pipe;
 mod socket;
