@@ -114,6 +114,7 @@ impl Reader {
     }
 
     /// The same for a sleep that only a further ring ends, or the end of the bell.
+    #[inline]
     pub(crate) fn arm_edge(&mut self, bell: &impl Bell) -> bool {
         self.sleeps += 1;
         if self.sleeps > bell.holds() {
@@ -122,6 +123,7 @@ impl Reader {
         self.process.is_current() && self.announce()
     }
 
+    #[inline]
     fn announce(&mut self) -> bool {
         if self.gone {
             return false;

@@ -146,12 +146,21 @@ impl RingReader {
 
     #[inline]
     fn joined(&mut self) -> io::Result<Option<(&mut Reader, &bell::End)>> {
-        if let Some(joining) = &self.joining {
-            let Some(reader) = joining.look(|reader, _| reader.take())? else { return Ok(None) };
-            self.reader = Some(reader);
-            self.joining = None;
+        if self.joining.is_some() {
+            self.look()?;
         }
         Ok(self.reader.as_mut().map(|reader| (reader, &self.bell)))
+    }
+
+    #[cold]
+    fn look(&mut self) -> io::Result<()> {
+        if let Some(joining) = &self.joining {
+            self.reader = joining.look(|reader, _| reader.take())?;
+            if self.reader.is_some() {
+                self.joining = None;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -178,6 +187,7 @@ impl ReadHalf for RingReader {
         }
     }
 
+    #[inline]
     fn arm_edge(&mut self) -> bool {
         match self.joined() {
             Ok(Some((reader, bell))) => reader.arm_edge(bell),
@@ -235,12 +245,21 @@ impl RingWriter {
 
     #[inline]
     fn joined(&mut self) -> io::Result<Option<(&mut Writer, &bell::End)>> {
-        if let Some(joining) = &self.joining {
-            let Some(writer) = joining.look(|_, writer| writer.take())? else { return Ok(None) };
-            self.writer = Some(writer);
-            self.joining = None;
+        if self.joining.is_some() {
+            self.look()?;
         }
         Ok(self.writer.as_mut().map(|writer| (writer, &self.bell)))
+    }
+
+    #[cold]
+    fn look(&mut self) -> io::Result<()> {
+        if let Some(joining) = &self.joining {
+            self.writer = joining.look(|_, writer| writer.take())?;
+            if self.writer.is_some() {
+                self.joining = None;
+            }
+        }
+        Ok(())
     }
 }
 
