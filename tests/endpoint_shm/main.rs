@@ -2,6 +2,7 @@
 //! shared memory.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bells;
 mod forks;
 mod scribbles;
 #[path = "../support/mod.rs"]

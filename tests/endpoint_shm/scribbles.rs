@@ -22,6 +22,7 @@ use nix::cmsg_space;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
+use super::bells::Bells;
 use crate::support::frame::{Hello, PREFACE};
 use crate::support::holdings::Holdings;
 use crate::support::random::Random;
@@ -36,7 +37,7 @@ const SECONDS: f64 = 1.5;
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The first bytes of both sides in the rendezvous.
-const MAGIC: &[u8; 8] = b"ipcshm\x00\x01";
+const MAGIC: &[u8; 8] = b"ipcshm\x00\x02";
 /// Bytes of the server's answer.
 const WELCOME: usize = 24;
 /// Bytes before a ring.
@@ -76,21 +77,20 @@ struct Scribbler {
     own: File,
     /// The server's, which it may only read.
     server: File,
-    bells: [UnixStream; 2],
+    bells: Bells,
     tail: u64,
 }
 
 impl Scribbler {
     /// Connects as a client does. `None` if the server has dropped it meanwhile.
-    fn connect(socket: &Path) -> Option<Self> {
+    fn connect(socket: &Path, random: &mut Random) -> Option<Self> {
         let socket = UnixStream::connect(socket).ok()?;
-        let (bell, theirs) = UnixStream::pair().unwrap();
-        let (other, their_other) = UnixStream::pair().unwrap();
-        let descriptors = [theirs.as_raw_fd(), their_other.as_raw_fd()];
+        let (bells, offer) = Bells::make(random);
+        let descriptors: Vec<i32> = offer.iter().map(AsRawFd::as_raw_fd).collect();
         let message = [ControlMessage::ScmRights(&descriptors)];
         let bytes = [IoSlice::new(MAGIC)];
         sendmsg::<()>(socket.as_raw_fd(), &bytes, &message, MsgFlags::MSG_NOSIGNAL, None).ok()?;
-        drop((theirs, their_other));
+        drop(offer);
         let mut welcome = [0; WELCOME];
         let mut space = cmsg_space!([i32; 2]);
         let mut into = [IoSliceMut::new(&mut welcome)];
@@ -105,8 +105,6 @@ impl Scribbler {
             }
         }
         let [server, own] = <[OwnedFd; 2]>::try_from(memories).ok()?;
-        let bells = [bell, other];
-        bells.iter().for_each(|bell| bell.set_nonblocking(true).unwrap());
         Some(Self { own: own.into(), server: server.into(), bells, tail: 0 })
     }
 
@@ -116,7 +114,7 @@ impl Scribbler {
 
     /// Wakes the server, if it listens.
     fn ring(&self) {
-        for mut bell in &self.bells {
+        for mut bell in &self.bells.rings {
             let _ = bell.write(&[1]);
         }
     }
@@ -261,7 +259,7 @@ fn withstand(waits: Waits, duration: Duration) {
         let (begun, mut attacks) = (Instant::now(), 0);
         while begun.elapsed() < duration {
             // It may have to wait for those before to be let go.
-            let Some(mut scribbler) = Scribbler::connect(Path::new(&socket)) else {
+            let Some(mut scribbler) = Scribbler::connect(Path::new(&socket), &mut random) else {
                 thread::sleep(Duration::from_millis(1));
                 continue;
             };

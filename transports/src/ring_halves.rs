@@ -17,6 +17,12 @@ pub(crate) trait Bell {
     /// before each sleep, because what was rung for an earlier one may come late.
     const STICKS: bool;
 
+    /// Sleeps on edges after which it has to be heard. Until then what was rung may stay there: each further ring
+    /// is an edge all the same. With 0 it is heard before each sleep.
+    fn holds(&self) -> u32 {
+        0
+    }
+
     /// Wakes who sleeps at the other end. If it has gone there is nobody to wake, and it will be noticed.
     ///
     /// # Errors
@@ -43,8 +49,10 @@ pub(crate) enum Said {
 pub(crate) struct Reader {
     ring: Consumer<Region>,
     process: ThisProcess,
-    /// Whether it has slept, or was about to, since it last looked at the bell.
-    slept: bool,
+    /// Whether it has slept, or was about to, since it last looked at the bell: it may have been rung.
+    unheard: bool,
+    /// Sleeps on edges since then.
+    sleeps: u32,
     /// Whether the bell has said that the peer has gone. It need not say so again to who sleeps on edges.
     gone: bool,
     looks: u32,
@@ -53,7 +61,7 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new(ring: Consumer<Region>, process: ThisProcess) -> Self {
         // As far as a client is concerned: its bells are rung when it is accepted.
-        Self { ring, process, slept: true, gone: false, looks: 0 }
+        Self { ring, process, unheard: true, sleeps: 0, gone: false, looks: 0 }
     }
 
     #[inline]
@@ -64,9 +72,6 @@ impl Reader {
         limit: usize,
     ) -> io::Result<usize> {
         self.process.check()?;
-        if std::mem::take(&mut self.slept) {
-            self.hear(bell)?;
-        }
         loop {
             match self.ring.read(buffer, limit)? {
                 Read::Bytes(count) => {
@@ -80,7 +85,8 @@ impl Reader {
                 Read::Nothing => {}
             }
             self.looks += 1;
-            if self.looks < LOOKS {
+            // Whoever was woken for nothing asks the bell why.
+            if self.looks < LOOKS && !self.unheard {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             self.looks = 0;
@@ -95,21 +101,41 @@ impl Reader {
     #[inline]
     pub(crate) fn is_dry(&mut self) -> bool {
         self.looks += 1;
-        self.looks < LOOKS && !self.slept && self.ring.is_dry()
+        self.looks < LOOKS && !self.unheard && self.ring.is_dry()
     }
 
     pub(crate) fn arm<B: Bell>(&mut self, bell: &B) -> bool {
-        self.looks = 0;
         // What rang for an earlier sleep must not end this one. Errors show again when it is read.
-        let may_ring = B::STICKS || self.slept;
-        if !self.process.is_current() || (may_ring && self.hear(bell).is_err()) || self.gone {
+        let may_ring = B::STICKS || self.unheard;
+        if !self.process.is_current() || (may_ring && self.hear(bell).is_err()) {
             return false;
         }
-        self.slept = self.ring.arm().unwrap_or(false);
-        self.slept
+        self.announce()
+    }
+
+    /// The same for a sleep that only a further ring ends, or the end of the bell.
+    #[inline]
+    pub(crate) fn arm_edge(&mut self, bell: &impl Bell) -> bool {
+        self.sleeps += 1;
+        if self.sleeps > bell.holds() {
+            return self.arm(bell);
+        }
+        self.process.is_current() && self.announce()
+    }
+
+    #[inline]
+    fn announce(&mut self) -> bool {
+        if self.gone {
+            return false;
+        }
+        self.looks = 0;
+        // Also if it does not sleep then: the peer may have seen what it was about to do.
+        self.unheard = true;
+        self.ring.arm().unwrap_or(false)
     }
 
     fn hear(&mut self, bell: &impl Bell) -> io::Result<()> {
+        (self.unheard, self.sleeps) = (false, 0);
         self.gone |= bell.hear()? == Said::Gone;
         Ok(())
     }
@@ -204,6 +230,17 @@ mod tests {
     use super::*;
     use crate::ring::CONTROL;
 
+    const CAPACITY: usize = 4096;
+
+    /// Those of both sides.
+    fn memories() -> [Region; 2] {
+        [(); 2].map(|()| {
+            let file = memfd_create("ring-halves", MFdFlags::MFD_CLOEXEC).unwrap();
+            ftruncate(&file, (CONTROL + CAPACITY) as i64).unwrap();
+            Region::map(file, CAPACITY, true).unwrap()
+        })
+    }
+
     /// A bell that says so once, as it does to who sleeps on edges.
     struct Once(Cell<Said>);
 
@@ -219,15 +256,76 @@ mod tests {
         }
     }
 
+    /// A bell that counts how often it was heard.
+    struct Counting {
+        heard: Cell<u32>,
+        holds: u32,
+    }
+
+    impl Bell for Counting {
+        const STICKS: bool = false;
+
+        fn holds(&self) -> u32 {
+            self.holds
+        }
+
+        fn ring(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn hear(&self) -> io::Result<Said> {
+            self.heard.set(self.heard.get() + 1);
+            Ok(Said::Nothing)
+        }
+    }
+
+    /// A reader, and the writer at the other end of its ring.
+    fn ring() -> (Reader, Producer<Region>) {
+        let [ours, theirs] = memories();
+        let writer = Producer::new(theirs.clone(), ours.clone(), CAPACITY);
+        let process = ThisProcess::current().unwrap();
+        (Reader::new(Consumer::new(ours, theirs, CAPACITY), process), writer)
+    }
+
+    #[test]
+    fn a_bell_is_heard_before_it_is_full_and_when_nothing_has_come() {
+        let (mut reader, mut writer) = ring();
+        let bell = Counting { heard: Cell::new(0), holds: 10 };
+        let mut bytes = Vec::with_capacity(64);
+        for round in 1..=3 {
+            for _ in 0..10 {
+                assert!(reader.arm_edge(&bell));
+                writer.write(&[IoSlice::new(b"x")]).unwrap();
+                assert!(writer.must_ring() && !writer.must_ring());
+                assert_eq!(reader.try_read(&bell, &mut bytes, 64).unwrap(), 1);
+            }
+            assert_eq!(bell.heard.get(), round - 1);
+            assert!(reader.arm_edge(&bell));
+            assert_eq!(bell.heard.get(), round);
+        }
+        for _ in 0..5 {
+            let error = reader.try_read(&bell, &mut bytes, 64).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(bell.heard.get(), 4, "once for a sleep");
+        }
+        // By level, it is silenced before each sleep that follows one on edges.
+        assert!(reader.arm_edge(&bell) && reader.arm(&bell));
+        assert_eq!(bell.heard.get(), 5);
+    }
+
+    #[test]
+    fn a_bell_that_holds_nothing_is_heard_before_each_sleep() {
+        let (mut reader, _writer) = ring();
+        let bell = Counting { heard: Cell::new(0), holds: 0 };
+        for heard in 1..=3 {
+            assert!(reader.arm_edge(&bell));
+            assert_eq!(bell.heard.get(), heard);
+        }
+    }
+
     #[test]
     fn a_death_that_was_heard_before_the_last_bytes_is_not_forgotten() {
-        const CAPACITY: usize = 4096;
-        let memory = |_| {
-            let file = memfd_create("ring-halves", MFdFlags::MFD_CLOEXEC).unwrap();
-            ftruncate(&file, (CONTROL + CAPACITY) as i64).unwrap();
-            Region::map(file, CAPACITY, true).unwrap()
-        };
-        let [ours, theirs] = [0, 1].map(memory);
+        let [ours, theirs] = memories();
         let process = ThisProcess::current().unwrap();
         let mut theirs_before = Producer::new(theirs.clone(), ours.clone(), CAPACITY);
         theirs_before.write(&[IoSlice::new(b"last words")]).unwrap();

@@ -53,6 +53,19 @@ pub trait ReadHalf: AsFd + Send + 'static {
         true
     }
 
+    /// Like [`arm`](Self::arm), for whoever sleeps on edges of the descriptor (`EPOLLET`, epoll(7)): it may be readable
+    /// although nothing has come. What comes after `true` is a new edge, and so is a hang-up (`EPOLLHUP`), after
+    /// which only `arm` is to be asked.
+    fn arm_edge(&mut self) -> bool {
+        self.arm()
+    }
+
+    /// Whether threads are to sleep on edges as well, because that spares them something. Then `arm_edge` finds
+    /// by itself what has come: an edge is shown once, to someone who may not have read all of it.
+    fn prefers_edges(&self) -> bool {
+        false
+    }
+
     /// Whether a read that gave less than `limit` means that nothing more was there at that moment, so
     /// that no second read has to ask.
     fn short_read_drains(&self) -> bool {

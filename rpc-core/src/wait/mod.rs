@@ -1,8 +1,9 @@
 //! The only place that waits: try for a while, say that one sleeps, sleep.
 //!
-//! [`thread`] waits in a plain thread, [`task`] in a tokio task. How long to try before sleeping is
+//! [`thread`] waits in a plain thread, by level or on [`edges`]; [`task`] in a tokio task. How long to try before sleeping is
 //! decided by a [`Spinner`], which learns from recent waits.
 
+mod edges;
 pub(crate) mod park;
 pub(crate) mod task;
 pub(crate) mod thread;
@@ -48,6 +49,11 @@ impl Spinner {
             None => true,
             Some(limit) => !limit.is_zero() && self.is_lucky(),
         }
+    }
+
+    /// Whether it ever gives up trying.
+    pub(crate) fn sleeps(&self) -> bool {
+        self.limit.is_some()
     }
 
     /// Nothing has come, as far as is known: whether to try again instead of sleeping.

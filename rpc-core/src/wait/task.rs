@@ -128,7 +128,7 @@ fn attempt(source: &mut Source, spinner: &mut Spinner) -> io::Result<(Filled, bo
     if filled != Filled::Nothing {
         spinner.done();
     }
-    Ok((filled, sleeps && source.half.arm()))
+    Ok((filled, sleeps && source.half.arm_edge()))
 }
 
 impl TaskSource {

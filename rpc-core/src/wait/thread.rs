@@ -1,4 +1,4 @@
-//! Waiting in a plain thread: `ppoll(2)`.
+//! Waiting in a plain thread: `ppoll(2)`, or `epoll_wait(2)` for a source that prefers [edges](super::edges).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,6 +17,7 @@ use crate::connection::source::{Filled, Source};
 use crate::limits::Spin;
 use crate::transport::Interest;
 use crate::wait::Spinner;
+use crate::wait::edges::Edges;
 
 /// Sleeps until one of the descriptors is ready, or the time is over. Gives which ones are. A signal
 /// ends the sleep early, with none.
@@ -124,7 +125,12 @@ pub(crate) struct ThreadSource {
     midway_since: Option<Instant>,
     /// How long that had been when nobody went on reading.
     waited: Option<Duration>,
+    /// Where it sleeps on edges, until it hangs up.
+    edges: Option<Edges>,
 }
+
+/// What `epoll_wait(2)` can tell apart. A shorter sleep is none on edges.
+const TICK: Duration = Duration::from_millis(1);
 
 impl ThreadSource {
     /// Reads and drops all that comes, until the peer has closed or the time is over.
@@ -191,7 +197,8 @@ pub(crate) struct Ready {
 
 impl ThreadSource {
     pub(crate) fn new(source: Source, spin: Spin) -> Self {
-        Self { source, spinner: Spinner::new(spin), midway_since: None, waited: None }
+        let spinner = Spinner::new(spin);
+        Self { source, spinner, midway_since: None, waited: None, edges: None }
     }
 
     /// To be called when all events were taken: notes whether the peer is in the middle of something.
@@ -231,6 +238,38 @@ impl ThreadSource {
             }
         }
         true
+    }
+
+    /// Says that it will be waited for beside this, which stays open as long as it is, so that a transport that prefers
+    /// edges can have them.
+    pub(crate) fn keep_beside(&mut self, other: BorrowedFd<'_>) {
+        if self.source.half.prefers_edges() && self.spinner.sleeps() {
+            // Without a descriptor left for it, it is slept on by level.
+            self.edges = Edges::new(self.source.half.as_fd(), other).ok();
+        }
+    }
+
+    /// Says that it is about to sleep, and sleeps unless something has come; `None` if that cannot be on edges.
+    #[inline]
+    fn sleep_on_edges(
+        &mut self,
+        beside: BorrowedFd<'_>,
+        timeout: Option<Duration>,
+    ) -> Option<io::Result<Ready>> {
+        let edges = self.edges.as_ref()?;
+        if !edges.is_beside(beside) || timeout.is_some_and(|timeout| timeout < TICK) {
+            return None;
+        }
+        if !self.source.half.arm_edge() {
+            return Some(Ok(Ready { read: true, ..Ready::default() }));
+        }
+        let woken = edges.sleep(timeout);
+        Some(woken.map(|woken| {
+            if woken.hung_up {
+                self.edges = None;
+            }
+            Ready { read: woken.source, write: false, other: woken.beside }
+        }))
     }
 
     /// Reads once, without waiting.
@@ -275,7 +314,17 @@ pub(crate) fn wait_beside(
 ) -> io::Result<Ready> {
     let mut ready = Ready::default();
     if let Some(source) = &mut source {
-        ready.read = source.spin() || !source.source.half.arm();
+        ready.read = source.spin();
+        if !ready.read {
+            let slept = match (others, &blocked) {
+                ([Some(beside), None], None) => source.sleep_on_edges(beside, timeout),
+                _ => None,
+            };
+            if let Some(slept) = slept {
+                return slept;
+            }
+            ready.read = !source.source.half.arm();
+        }
     }
     if let Some(blocked) = &mut blocked {
         ready.write = !blocked.full || !blocked.writer.half.arm();

@@ -134,6 +134,7 @@ impl<M: Memory> Consumer<M> {
     ///
     /// # Errors
     /// When the other side's index is impossible.
+    #[inline]
     pub(crate) fn arm(&mut self) -> Result<bool, Corrupt> {
         self.sleep.arm(&self.own);
         self.look()?;

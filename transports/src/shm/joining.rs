@@ -5,19 +5,17 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ipcall_core::transport::{Interest, ReadHalf, WriteHalf};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
-};
+use ipcall_core::transport::{Interest, Peer, ReadHalf, WriteHalf};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-use super::bell::SocketBell;
+use super::bell;
 use super::memory;
 use crate::ring::{Consumer, Producer};
 use crate::ring_halves::{Reader, Writer};
 use crate::sys::{ThisProcess, recv_with_descriptors};
 
 /// What both sides begin with, the version included.
-pub(super) const MAGIC: [u8; 8] = *b"ipcshm\x00\x01";
+pub(super) const MAGIC: [u8; 8] = *b"ipcshm\x00\x02";
 /// Bytes of the server's answer: the magic, the capacity (0 if there is no memory), the budget.
 pub(super) const WELCOME: usize = 24;
 
@@ -36,27 +34,25 @@ enum State {
 }
 
 /// Offers the server two bells, and makes the halves that wait for its answer.
-pub(super) fn join(socket: OwnedFd) -> io::Result<(Box<dyn ReadHalf>, Box<dyn WriteHalf>)> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let pair = || socketpair(AddressFamily::Unix, SockType::Stream, None, flags);
-    let (read_bell, their_write_bell) = pair()?;
-    let (write_bell, their_read_bell) = pair()?;
-    let bells = [their_read_bell.as_raw_fd(), their_write_bell.as_raw_fd()];
-    send(socket.as_fd(), &MAGIC, &bells)?;
+pub(super) fn join(
+    socket: OwnedFd,
+    server: &Peer,
+) -> io::Result<(Box<dyn ReadHalf>, Box<dyn WriteHalf>)> {
+    let (read_bell, write_bell, offer) = bell::make(server)?;
+    let numbers: Vec<i32> = offer.iter().map(AsRawFd::as_raw_fd).collect();
+    send(socket.as_fd(), &MAGIC, &numbers)?;
+    // With them here nobody would learn of the server's death.
+    drop(offer);
     let process = ThisProcess::current()?;
     let joining = Arc::new(Joining { socket, process, state: Mutex::new(State::Waiting) });
     let reader = RingReader {
-        bell: SocketBell::new(read_bell),
+        bell: read_bell,
         joining: Some(Arc::clone(&joining)),
         reader: None,
         _lease: None,
     };
-    let writer = RingWriter {
-        bell: SocketBell::new(write_bell),
-        joining: Some(joining),
-        writer: None,
-        _lease: None,
-    };
+    let writer =
+        RingWriter { bell: write_bell, joining: Some(joining), writer: None, _lease: None };
     Ok((Box::new(reader), Box::new(writer)))
 }
 
@@ -129,7 +125,7 @@ impl Joining {
 pub(super) struct RingReader {
     // Before the bell, which wakes the other side when it is closed.
     reader: Option<Reader>,
-    bell: SocketBell,
+    bell: bell::End,
     /// Until the rings are there.
     joining: Option<Arc<Joining>>,
     _lease: Option<Arc<dyn Send + Sync>>,
@@ -137,7 +133,7 @@ pub(super) struct RingReader {
 
 impl RingReader {
     /// With a ring that is there.
-    pub(super) fn new(reader: Reader, bell: SocketBell) -> Self {
+    pub(super) fn new(reader: Reader, bell: bell::End) -> Self {
         Self { reader: Some(reader), bell, joining: None, _lease: None }
     }
 
@@ -149,13 +145,22 @@ impl RingReader {
     }
 
     #[inline]
-    fn joined(&mut self) -> io::Result<Option<(&mut Reader, &SocketBell)>> {
-        if let Some(joining) = &self.joining {
-            let Some(reader) = joining.look(|reader, _| reader.take())? else { return Ok(None) };
-            self.reader = Some(reader);
-            self.joining = None;
+    fn joined(&mut self) -> io::Result<Option<(&mut Reader, &bell::End)>> {
+        if self.joining.is_some() {
+            self.look()?;
         }
         Ok(self.reader.as_mut().map(|reader| (reader, &self.bell)))
+    }
+
+    #[cold]
+    fn look(&mut self) -> io::Result<()> {
+        if let Some(joining) = &self.joining {
+            self.reader = joining.look(|reader, _| reader.take())?;
+            if self.reader.is_some() {
+                self.joining = None;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -182,6 +187,20 @@ impl ReadHalf for RingReader {
         }
     }
 
+    #[inline]
+    fn arm_edge(&mut self) -> bool {
+        match self.joined() {
+            Ok(Some((reader, bell))) => reader.arm_edge(bell),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    // The ring is looked at each time.
+    fn prefers_edges(&self) -> bool {
+        self.bell.prefers_edges()
+    }
+
     // A read takes all that is there, as far as there is room for it.
     fn short_read_drains(&self) -> bool {
         true
@@ -205,7 +224,7 @@ impl Drop for RingReader {
 /// A writing half.
 pub(super) struct RingWriter {
     writer: Option<Writer>,
-    bell: SocketBell,
+    bell: bell::End,
     /// Until the rings are there.
     joining: Option<Arc<Joining>>,
     _lease: Option<Arc<dyn Send + Sync>>,
@@ -213,7 +232,7 @@ pub(super) struct RingWriter {
 
 impl RingWriter {
     /// With a ring that is there.
-    pub(super) fn new(writer: Writer, bell: SocketBell) -> Self {
+    pub(super) fn new(writer: Writer, bell: bell::End) -> Self {
         Self { writer: Some(writer), bell, joining: None, _lease: None }
     }
 
@@ -225,13 +244,22 @@ impl RingWriter {
     }
 
     #[inline]
-    fn joined(&mut self) -> io::Result<Option<(&mut Writer, &SocketBell)>> {
-        if let Some(joining) = &self.joining {
-            let Some(writer) = joining.look(|_, writer| writer.take())? else { return Ok(None) };
-            self.writer = Some(writer);
-            self.joining = None;
+    fn joined(&mut self) -> io::Result<Option<(&mut Writer, &bell::End)>> {
+        if self.joining.is_some() {
+            self.look()?;
         }
         Ok(self.writer.as_mut().map(|writer| (writer, &self.bell)))
+    }
+
+    #[cold]
+    fn look(&mut self) -> io::Result<()> {
+        if let Some(joining) = &self.joining {
+            self.writer = joining.look(|_, writer| writer.take())?;
+            if self.writer.is_some() {
+                self.joining = None;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use ipcall_core::{RpcError, Settings};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use super::bell::SocketBell;
+use super::bell::{self, check_proc};
 use super::joining::{MAGIC, RingReader, RingWriter, WELCOME, send};
 use super::{Address, memory};
 use crate::ring::{Consumer, Producer};
@@ -38,7 +38,7 @@ pub(crate) struct Listener {
 
 /// What a client has said.
 enum Offer {
-    Bells(Vec<OwnedFd>),
+    Bells(bell::Offer),
     Silence,
     /// Whoever has gone again is not worth a word.
     Gone,
@@ -54,6 +54,8 @@ struct Share {
 impl Listener {
     /// Takes the path and listens at it.
     pub(crate) fn bind(address: &Address, settings: &Settings) -> Result<Self, RpcError> {
+        let doing = "opening a pipe anew by /proc/self/fd, which shm: has to have";
+        check_proc().map_err(|error| RpcError::io(doing, error))?;
         let socket = unix::Listener::bind(&address.socket, settings)?;
         let failed = |error: nix::Error| RpcError::io("watching for clients", error.into());
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
@@ -71,7 +73,7 @@ impl Listener {
     /// The next client that has offered its bells, with them: of those that have just connected, as most
     /// have by then, or of the silent ones. Not more are taken in than are needed, so that descriptors that
     /// run out are not those of clients that nobody serves.
-    fn next(&mut self) -> io::Result<(OwnedFd, Peer, Vec<OwnedFd>)> {
+    fn next(&mut self) -> io::Result<(OwnedFd, Peer, bell::Offer)> {
         loop {
             let (socket, peer) = match self.socket.accept_socket() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -115,11 +117,8 @@ impl Listener {
     fn welcome(
         &self,
         socket: &OwnedFd,
-        bells: Vec<OwnedFd>,
+        (read_bell, write_bell): (bell::End, bell::End),
     ) -> io::Result<(RingReader, RingWriter)> {
-        let [read_bell, write_bell] = <[OwnedFd; 2]>::try_from(bells)
-            .map(|bells| bells.map(SocketBell::new))
-            .map_err(|_| io::ErrorKind::InvalidData)?;
         let process = ThisProcess::current()?;
         let Some(share) = Share::take(&self.used, memory::cost(self.ring), self.budget) else {
             self.say(socket, 0, &[])?;
@@ -163,7 +162,7 @@ fn offer(socket: &OwnedFd) -> Offer {
     let mut hello = [0; MAGIC.len()];
     match recv_with_descriptors(socket.as_fd(), &mut hello) {
         Ok((0, _)) => Offer::Gone,
-        Ok((_, bells)) if hello == MAGIC && bells.len() == 2 => Offer::Bells(bells),
+        Ok((_, bells)) if hello == MAGIC => Offer::Bells(bells),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Offer::Silence,
         Ok(_) | Err(_) => Offer::Nonsense,
     }
@@ -187,6 +186,7 @@ fn of_this_client(error: io::Error) -> io::Error {
 impl Accept for Listener {
     fn try_accept(&mut self) -> io::Result<Transport> {
         let (socket, peer, bells) = self.next()?;
+        let bells = bell::accept(bells, &peer).map_err(of_this_client)?;
         let (reader, writer) = self.welcome(&socket, bells).map_err(of_this_client)?;
         Ok(Transport { reader: Box::new(reader), writer: Box::new(writer), peer })
     }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipcall_core::Settings;
-use ipcall_core::transport::{Listener as _, ReadHalf, Transport, WriteHalf};
+use ipcall_core::transport::{Listener as _, Peer, ReadHalf, Transport, WriteHalf};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::ftruncate;
+use nix::unistd::{ftruncate, geteuid};
 
 use super::joining::{MAGIC, WELCOME, join, send};
 use super::*;
@@ -35,6 +35,13 @@ impl Scratch {
     }
 }
 
+/// A peer that runs as the same user.
+fn myself() -> Peer {
+    let mut peer = Peer::default();
+    peer.uid = Some(geteuid().as_raw());
+    peer
+}
+
 /// The two ends of a connection.
 fn connected(address: &Address) -> (Transport, Transport) {
     let settings = Settings::default();
@@ -47,10 +54,10 @@ fn connected(address: &Address) -> (Transport, Transport) {
 fn deceived() -> (Box<dyn ReadHalf>, Box<dyn WriteHalf>, OwnedFd, Vec<OwnedFd>) {
     let (ours, theirs) =
         socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).unwrap();
-    let (reader, writer) = join(theirs).unwrap();
+    let (reader, writer) = join(theirs, &myself()).unwrap();
     let mut hello = [0; 64];
     let (count, bells) = recv_with_descriptors(ours.as_fd(), &mut hello).unwrap();
-    assert_eq!((&hello[..count], bells.len()), (&MAGIC[..], 2));
+    assert_eq!((&hello[..count], bells.len()), (&MAGIC[..], 4));
     (reader, writer, ours, bells)
 }
 

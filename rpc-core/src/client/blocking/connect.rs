@@ -1,5 +1,6 @@
 //! Connecting a blocking client: finding the server, and the handshake.
 
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,9 +53,10 @@ fn attempt<C: Connector + ?Sized>(
     let theirs = shake_hands(&mut source, &outbox, &hello, limits.handshake)?;
     outbox.set_limits(&theirs, limits);
     outbox.set_doorbell(doorbell::Doorbell::of(&mut peer, theirs.doorbell, settings.signals));
+    let doorbell = Doorbell::new().map_err(|error| RpcError::io("making an eventfd", error))?;
+    source.keep_beside(doorbell.as_fd());
     let roles = Roles { source: Some(Box::new(source)), blocked: None, source_wanted: None };
     let link = Link::new(connector.uri(), peer, theirs, settings.clone(), outbox, roles);
-    let doorbell = Doorbell::new().map_err(|error| RpcError::io("making an eventfd", error))?;
     Ok(BlockingClient::start(link, doorbell))
 }
 

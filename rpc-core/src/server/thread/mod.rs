@@ -180,7 +180,7 @@ struct Seat {
 impl Seat {
     /// Greets a client and serves it to its end, or hands it to the thread that never sleeps.
     fn host(self, transport: Transport, stop: UnixStream, busy: Option<Busy>) {
-        match self.greet(transport, &stop) {
+        match self.greet(transport, &stop, busy.is_none()) {
             Ok(None) => {}
             Ok(Some(mut connection)) => match busy {
                 None => {
@@ -193,16 +193,20 @@ impl Seat {
         }
     }
 
-    /// `None` when it is time to stop.
+    /// One that `sleeps` does so beside `stop`. `None` when it is time to stop.
     fn greet(
         &self,
         transport: Transport,
         stop: &UnixStream,
+        sleeps: bool,
     ) -> Result<Option<Connection>, RpcError> {
         let Transport { reader, writer, .. } = transport;
         let settings = &self.at.settings;
         let limits = &settings.limits;
         let mut source = Box::new(ThreadSource::new(Source::new(reader, limits), settings.spin));
+        if sleeps {
+            source.keep_beside(stop.as_fd());
+        }
         let mut outbox = Outbox::new(writer);
         let theirs = greet(&mut source, &outbox, self, stop)?;
         let Some(theirs) = theirs else { return Ok(None) };

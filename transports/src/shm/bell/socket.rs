@@ -5,25 +5,28 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
-use crate::ring_halves::{Bell, Said};
+use super::{End, Offer};
+use crate::ring_halves::Said;
 
 /// One end of a bell.
 #[derive(Debug)]
-pub(super) struct SocketBell(OwnedFd);
+pub(in crate::shm) struct SocketBell(OwnedFd);
 
 impl SocketBell {
     pub(super) fn new(end: OwnedFd) -> Self {
         Self(end)
     }
-}
 
-impl Bell for SocketBell {
-    // Every ring is one byte more.
-    const STICKS: bool = false;
+    /// A bell, and the other end.
+    pub(super) fn make() -> io::Result<(End, Offer)> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
+        Ok((End::Socket(Self(ours)), vec![theirs]))
+    }
 
-    fn ring(&self) -> io::Result<()> {
+    pub(super) fn ring(&self) -> io::Result<()> {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         loop {
             return match send(self.0.as_raw_fd(), &[1], flags) {
@@ -35,12 +38,12 @@ impl Bell for SocketBell {
         }
     }
 
-    fn hear(&self) -> io::Result<Said> {
+    pub(super) fn hear(&self) -> io::Result<Said> {
+        // Once is enough: a peer that has rung more often is none to wait for.
         let mut rings = [0; 64];
         loop {
             return match recv(self.0.as_raw_fd(), &mut rings, MsgFlags::MSG_DONTWAIT) {
                 Err(Errno::EINTR) => continue,
-                Ok(count) if count == rings.len() => continue,
                 Ok(0) | Err(Errno::ECONNRESET) => Ok(Said::Gone),
                 Ok(_) | Err(Errno::EAGAIN) => Ok(Said::Nothing),
                 Err(errno) => Err(errno.into()),
