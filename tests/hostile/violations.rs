@@ -2,8 +2,8 @@
 
 use crate::server::Orders;
 use crate::support::frame::{
-    ANSWER, CALL, CANCEL, CREDIT, DATA, DEADLINE, Frame, GOODBYE, HELLO, Hello, METADATA, MORE,
-    ONEWAY, PING, REPLY,
+    ANSWER, CALL, CANCEL, CREDIT, DATA, DEADLINE, END, Frame, GOODBYE, HELLO, Hello, ITEM,
+    METADATA, MORE, ONEWAY, PING, REPLY,
 };
 use crate::victim::{Victim, attack, attack_concurrent};
 
@@ -64,7 +64,9 @@ fn flags_of_other_kinds_are_refused() {
     let allowed = |kind| match kind {
         CALL => MORE | DEADLINE | METADATA | ONEWAY,
         REPLY => MORE,
-        DATA | PING => ANSWER,
+        DATA => ANSWER | ITEM,
+        CREDIT => ANSWER | END,
+        PING => ANSWER,
         _ => 0,
     };
     let wrong: Vec<_> = [CALL, REPLY, CANCEL, DATA, CREDIT, PING, GOODBYE]
@@ -81,7 +83,8 @@ fn frames_that_a_client_may_not_send_are_refused() {
     let wrong = [
         (Hello::default().frame().to_bytes(), "a Hello frame to a server"),
         (Frame::reply(1, &[1]).to_bytes(), "a reply to 1, which nobody called"),
-        (Frame::new(CREDIT, 1).to_bytes(), "a Credit frame to a server"),
+        (Frame::new(CREDIT, 1).to_bytes(), "too short for its fields"),
+        (Frame::new(CREDIT, 1).with_flags(ANSWER).to_bytes(), "a Credit frame to a server"),
         (Frame::fragment(1, &[1; 100]).with_flags(ANSWER).to_bytes(), "without a beginning"),
         (Frame::new(HELLO, 0).to_bytes(), "a Hello frame to a server"),
     ];

@@ -8,6 +8,7 @@ mod backpressure;
 mod dropping;
 mod ending;
 mod flowing;
+mod hostile;
 mod studio;
 
 /// Not a test of its own: what another test has started this executable for.

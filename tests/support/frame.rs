@@ -19,6 +19,8 @@ pub(crate) const DEADLINE: u8 = 2;
 pub(crate) const METADATA: u8 = 4;
 pub(crate) const ONEWAY: u8 = 8;
 pub(crate) const ANSWER: u8 = 16;
+pub(crate) const ITEM: u8 = 32;
+pub(crate) const END: u8 = 64;
 
 /// A frame, right or wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -153,18 +153,9 @@ impl Allowance {
         Self { left, stopped: false }
     }
 
-    /// The receiver grants more.
-    ///
-    /// # Errors
-    /// More than can be counted.
-    pub fn grant(&mut self, id: u64, credit: Credit) -> Result<(), Violation> {
-        let bytes = self.left.bytes.checked_add(credit.bytes);
-        let items = self.left.items.checked_add(credit.items);
-        let (Some(bytes), Some(items)) = (bytes, items) else {
-            return Err(Violation::Stream { what: "more credit than can be counted", id });
-        };
-        self.left = Credit { bytes, items };
-        Ok(())
+    /// The receiver grants more. More than can be counted is as much as can: it is the receiver that gets it.
+    pub fn grant(&mut self, credit: Credit) {
+        self.left = self.left.plus(credit);
     }
 
     /// The receiver wants no more.

@@ -94,13 +94,13 @@ impl Streams {
     /// More may be sent of a stream, or no more is wanted.
     ///
     /// # Errors
-    /// What is no credit, or too much.
+    /// What is no credit.
     pub(crate) fn on_credit(&self, header: &Header, body: &[u8]) -> Result<(), Violation> {
         let credit = Credit::read(body)?;
         let outflow = self.table().get(&header.id).and_then(|ends| ends.outflow.clone());
         match outflow {
             Some(outflow) if header.flags & END != 0 => outflow.stop(),
-            Some(outflow) => outflow.grant(header.id, credit)?,
+            Some(outflow) => outflow.grant(credit),
             None => {}
         }
         Ok(())

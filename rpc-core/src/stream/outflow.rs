@@ -3,7 +3,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use crate::protocol::incoming::Violation;
 use crate::protocol::outgoing::Sender;
 use crate::protocol::streams::{Allowance, Window};
 use crate::wire::frame::Credit;
@@ -50,14 +49,10 @@ impl Outflow {
     }
 
     /// The receiver has made room.
-    ///
-    /// # Errors
-    /// More than can be counted.
-    pub(crate) fn grant(&self, id: u64, credit: Credit) -> Result<(), Violation> {
+    pub(crate) fn grant(&self, credit: Credit) {
         let mut state = self.state();
-        state.allowance.grant(id, credit)?;
+        state.allowance.grant(credit);
         state.wake();
-        Ok(())
     }
 
     /// No more is wanted.

@@ -116,8 +116,7 @@ impl Sink {
 
     fn step(&mut self, end: bool, waker: &Waker) -> Step {
         let room = self.flow.look(waker);
-        self.credit.bytes += room.credit.bytes;
-        self.credit.items += room.credit.items;
+        self.credit = self.credit.plus(room.credit);
         if room.stopped {
             self.gathered.clear();
             return Step::Stopped;

@@ -291,6 +291,15 @@ pub struct Credit {
 }
 
 impl Credit {
+    /// The sum, or as much as can be counted.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            items: self.items.saturating_add(other.items),
+        }
+    }
+
     /// The whole frame.
     pub fn to_frame(self, mut header: Header) -> [u8; HEADER + 8] {
         header.length = 8;
