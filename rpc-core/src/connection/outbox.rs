@@ -13,16 +13,15 @@
 mod writer;
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::connection::doorbell::Doorbell;
-use crate::limits::Limits;
-use crate::protocol::hello::Hello;
+use crate::limits::{Limits, Signals};
+use crate::protocol::hello::{Doorbell as Offered, Hello};
 use crate::protocol::outgoing::{Bulk, Outgoing};
-use crate::transport::WriteHalf;
+use crate::transport::{Peer, WriteHalf};
 
 pub(crate) use writer::Writer;
 
@@ -88,7 +87,8 @@ struct State {
     stuck: bool,
     /// Whether the peer was full since the doorbell was rung last: it may have stopped reading.
     lags: bool,
-    /// Whether the doorbell is to be rung when all cancellations are written.
+    /// Whether it was rung for cancellations that are stuck, and whether it is to be when all are written.
+    rung: bool,
     owed: bool,
     ending: Ending,
     /// Why nothing more can be written.
@@ -117,6 +117,7 @@ impl Outbox {
             corked: false,
             stuck: false,
             lags: false,
+            rung: false,
             owed: false,
             ending: Ending::Open,
             broken: None,
@@ -135,9 +136,11 @@ impl Outbox {
         }
     }
 
-    /// Has this rung when a cancellation is stuck.
-    pub(crate) fn set_doorbell(&mut self, doorbell: Option<Doorbell>) {
-        self.doorbell = doorbell;
+    /// Has the server rung for cancellations, if it has offered that.
+    pub(crate) fn set_doorbell(&mut self, peer: &mut Peer, offered: Offered, signals: Signals) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let half = state.writer.as_deref().map(|writer| &*writer.half);
+        self.doorbell = half.and_then(|half| Doorbell::of(half, peer, offered, signals));
     }
 
     /// Sets the limits when the peer's are known. To be called before anything large is sent.
@@ -226,10 +229,8 @@ impl Outbox {
         let is_cancel = matches!(message, Message::Cancel(_));
         state.waiting.accept(message);
         self.note_crowd(state);
-        if is_cancel && state.stuck && !state.owed {
-            state.owed = true;
-            // Whoever waits for room sees by itself when the connection ends.
-            self.ring(None);
+        if is_cancel && state.stuck {
+            self.ring(state, true);
         }
     }
 
@@ -319,9 +320,11 @@ impl Outbox {
             if !state.corked {
                 writer.take_over(&mut state.waiting);
             }
+            state.stuck = full;
+            state.lags |= full;
             let cancelling = writer.outgoing.is_cancelling() || state.waiting.is_cancelling();
-            if state.is_ring_due(full, cancelling) {
-                self.ring(Some(writer.half.as_fd()));
+            if state.lags && (cancelling || state.owed) {
+                self.ring(&mut state, cancelling);
             }
             state.sending = writer.outgoing.bulk_bytes();
             if self.crowded.load(Ordering::Relaxed) && !self.note_crowd(&state) {
@@ -349,16 +352,23 @@ impl Outbox {
         }
     }
 
+    /// Rings for cancellations that are stuck, once, and again when none is left to be written but the peer may have
+    /// stopped reading before it has come to them.
     #[cold]
-    fn ring(&self, connection: Option<BorrowedFd<'_>>) {
-        if let Some(doorbell) = &self.doorbell {
-            doorbell.ring(connection);
+    fn ring(&self, state: &mut State, cancelling: bool) {
+        let Some(doorbell) = &self.doorbell else { return };
+        if cancelling {
+            state.owed = true;
+            state.rung = state.rung || (state.stuck && doorbell.ring_if_stuck());
+        } else {
+            doorbell.ring_if_open();
+            (state.lags, state.rung, state.owed) = (false, false, false);
         }
     }
 
     /// Whether the server has been rung for a cancellation that is not written yet, if it can be.
     pub(crate) fn has_rung(&self) -> bool {
-        self.doorbell.is_some() && self.lock().owed
+        self.doorbell.is_some() && self.lock().rung
     }
 
     #[cold]
@@ -451,19 +461,6 @@ impl State {
             return Written::All;
         }
         Written::Part(writer, result)
-    }
-
-    /// Notes whether the peer is `full`. Whether to ring: for cancellations that are stuck, and again when none is left to be
-    /// written but the peer may have stopped reading before it has come to them.
-    fn is_ring_due(&mut self, full: bool, cancelling: bool) -> bool {
-        self.stuck = full;
-        self.lags |= full;
-        if cancelling == self.owed || !self.lags {
-            return false;
-        }
-        self.owed = cancelling;
-        self.lags &= cancelling;
-        full || !cancelling
     }
 
     fn wake_room(&mut self) {
