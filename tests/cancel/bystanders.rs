@@ -111,12 +111,14 @@ pub(crate) fn serve(about: &str, mut control: Control) {
     serving.join();
 }
 
-/// A program that makes the file `ready`; and `rung` when it gets SIGURG, if it handles that.
+/// A program that makes the file `ready`; `rung` when it gets SIGURG, if it handles that; and then `seen` where it finds
+/// `look`. It ends where it finds `end`.
 fn image(marks: &Path, handles: bool) -> Command {
     let mut command = Command::new("sh");
     let trap = if handles { "trap ': > \"$0/rung\"' URG; " } else { "" };
-    let wait = ": > \"$0/ready\"; while [ ! -e \"$0/end\" ]; do sleep 0.01; done";
-    command.arg("-c").arg([trap, wait].concat()).arg(marks);
+    let script = ": > \"$0/ready\"; while [ ! -e \"$0/end\" ]; do \
+                  if [ -e \"$0/look\" ]; then : > \"$0/seen\"; fi; sleep 0.01; done";
+    command.arg("-c").arg([trap, script].concat()).arg(marks);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
@@ -137,22 +139,33 @@ impl Marks {
         self.path(mark).exists()
     }
 
-    /// The program of this process has not been signalled, which would have ended it or have left a mark; lets it end.
-    fn show_no_signal(&self, pid: u32, handles: bool) {
-        assert!(!self.is_there("rung"), "it was rung");
-        signal(pid, Signal::SIGURG);
-        if handles {
-            until(|| self.is_there("rung"));
-            fs::remove_file(self.path("rung")).unwrap();
-        }
+    /// Whether the program has got a signal that was sent before this. One that ends it is found when its end is waited for.
+    fn is_rung(&self, is_there: impl Fn() -> bool) -> bool {
+        fs::write(self.path("look"), "").unwrap();
+        until(|| self.is_there("seen") || !is_there());
+        fs::remove_file(self.path("look")).unwrap();
+        self.is_there("rung")
+    }
+
+    /// Lets the program end, of which the end is then to be waited for.
+    fn end(&self) {
         fs::write(self.path("end"), "").unwrap();
-        fs::remove_file(self.path("ready")).unwrap();
     }
 
     /// To be called when the program has ended.
     fn remove(self) {
-        fs::remove_file(self.path("end")).unwrap();
+        for mark in ["ready", "seen", "end"] {
+            fs::remove_file(self.path(mark)).unwrap();
+        }
+        // If it has shown that it would have noticed.
+        let _ = fs::remove_file(self.path("rung"));
     }
+}
+
+/// Whether this child has not ended.
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// A client whose call is about to be cancelled while all is stuck.
@@ -245,7 +258,9 @@ fn what_a_server_becomes_by_exec_is_not_rung() {
                 token.cancel();
                 call.await.unwrap();
             });
-            marks.show_no_signal(server.0.id(), handles);
+            let pid = server.0.id();
+            assert!(!marks.is_rung(|| is_alive(pid)), "it was rung");
+            marks.end();
             assert!(server.0.wait().success());
             marks.remove();
             clean_up(&endpoint);
@@ -316,7 +331,11 @@ pub(crate) fn reuse(_about: &str, mut control: Control) {
             until(|| marks.is_there("ready"));
             token.cancel();
             call.await.unwrap();
-            marks.show_no_signal(pid, true);
+            assert!(!marks.is_rung(|| is_alive(pid)), "it was rung");
+            // It would have noticed.
+            signal(pid, Signal::SIGURG);
+            until(|| marks.is_there("rung"));
+            marks.end();
             assert!(bystander.wait().unwrap().success());
         });
         marks.remove();
