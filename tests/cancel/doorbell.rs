@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::pin::pin;
 use std::task::Poll;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ipcall::{CancelToken, ErrorKind, Outcome, Settings, Signals};
@@ -10,7 +11,7 @@ use ipcall_core::protocol::hello::Hello;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::labour::{LabourClient, State};
+use crate::labour::{LabourBlockingClient, LabourClient, State};
 use crate::support::frame::{CANCEL, Frame, REPLY, counted, varint};
 use crate::support::raw::{Raw, number};
 use crate::support::serving::run;
@@ -90,6 +91,68 @@ fn a_server_that_holds_back_is_rung_and_stops_what_is_cancelled() {
                 assert_eq!(client.add(1, 2).await.unwrap(), 3);
             });
         }
+    });
+}
+
+#[test]
+fn a_blocking_client_that_leaves_has_told_the_server_it_has_rung() {
+    over_every_scheme(|subject| {
+        if !knows_this_process(subject) {
+            return;
+        }
+        for waits in Waits::TOKIO {
+            let state = State::new();
+            let endpoint = subject.endpoint_with(|it| narrow(it, Signals::URGENT));
+            let serving = Serving::start(waits, state.server(), &endpoint);
+            let client = LabourBlockingClient::connect(&endpoint).unwrap();
+            let token = CancelToken::new();
+            let patient = client.with_cancel_token(&token);
+            let busy = thread::spawn(move || rpc_error(patient.wait_knowing()));
+            until(|| state.started() == 1);
+            let brief = client.with_deadline(Duration::from_millis(20));
+            while brief.linger(&[7; 1000]).is_ok() || state.lingering() < LINGERING {}
+            let since = Instant::now();
+            token.cancel();
+            let error = busy.join().unwrap();
+            let returned = since.elapsed();
+            assert_kind!(error, ErrorKind::Cancelled);
+            // It has waited for the room that the ring makes; where that took too long, it is the next call's to write on.
+            until(|| {
+                let _next = (state.ended() == 0).then(|| brief.add(1, 2));
+                state.ended() == 1
+            });
+            let stopped = state.last_end().at - since;
+            println!("    {waits:?}: returned after {returned:?}, stopped after {stopped:?}");
+            assert!(serving.stats().rings() > 0);
+            state.gate.add_permits(1 << 20);
+            assert_eq!(client.add(1, 2).unwrap(), 3);
+        }
+    });
+}
+
+#[test]
+fn a_server_in_threads_comes_to_a_cancellation_behind_very_many_calls() {
+    over_every_scheme(|subject| {
+        let (state, endpoint) = (State::new(), subject.endpoint());
+        let _serving = Serving::start(Waits::Threads, state.server(), &endpoint);
+        run(async {
+            let token = CancelToken::new();
+            let client = LabourClient::connect(&endpoint).await.unwrap();
+            let patient = client.with_cancel_token(&token);
+            let busy = tokio::spawn(async move { patient.wait_knowing().await });
+            until_async(|| state.started() == 1).await;
+            // More than as many calls as may be in flight.
+            for _ in 0..3000 {
+                client.linger(&[7; 100]).await.unwrap();
+            }
+            let since = Instant::now();
+            token.cancel();
+            assert_kind!(rpc_error(busy.await.unwrap()), ErrorKind::Cancelled);
+            until_async(|| state.ended() == 1).await;
+            println!("    stopped after {:?}", state.last_end().at - since);
+            state.gate.add_permits(1 << 20);
+            assert_eq!(client.add(1, 2).await.unwrap(), 3);
+        });
     });
 }
 

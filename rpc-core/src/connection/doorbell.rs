@@ -45,7 +45,7 @@ impl Doorbell {
     /// Rings for what is stuck; whether it has. Not if there is room again, for then the writer goes on by itself, nor at the
     /// end of the connection, which comes before whatever else its process becomes: one that calls `execve(2)` closes
     /// its end by that, or has closed it already.
-    pub(crate) fn ring_if_stuck(&self) -> bool {
+    fn ring_if_stuck(&self) -> bool {
         let is_stuck = !self.shows(match self.interest {
             Interest::Readable => PollFlags::POLLIN,
             Interest::Writable => PollFlags::POLLOUT,
@@ -57,7 +57,7 @@ impl Doorbell {
     }
 
     /// Rings for what has just been written, and so to a connection that stood then, unless it shows to have ended since.
-    pub(crate) fn ring_if_open(&self) {
+    fn ring_if_open(&self) {
         if !self.shows(PollFlags::empty()) {
             self.ring();
         }
@@ -77,6 +77,47 @@ impl Doorbell {
             // Whatever keeps it from being rung, the cancellation is on its way.
             let _ = doorbell::send(self.process.as_fd(), self.signal);
         }
+    }
+}
+
+/// When an outbox rings: when a cancellation cannot be written because the peer is full, and when it is written to one
+/// that was full before. So a server that has stopped reading has been rung since the cancellation came.
+#[derive(Debug, Default)]
+pub(crate) struct Ringing {
+    /// Whether the writer waits for room.
+    stuck: bool,
+    /// Whether the peer was full since it was rung last: it may have stopped reading.
+    lags: bool,
+    /// Whether it was rung for cancellations that are stuck.
+    rung: bool,
+    /// Whether it is to be rung when they are written.
+    owed: bool,
+}
+
+impl Ringing {
+    /// A cancellation waits for whoever writes.
+    pub(crate) fn note_cancel(&mut self, doorbell: &Doorbell) {
+        if self.stuck {
+            self.note_write(doorbell, true, true);
+        }
+    }
+
+    /// Something was written as far as it goes: the peer may be `full`, and cancellations may be left.
+    pub(crate) fn note_write(&mut self, doorbell: &Doorbell, full: bool, cancelling: bool) {
+        self.stuck = full;
+        self.lags |= full;
+        if self.lags && cancelling {
+            self.owed = true;
+            self.rung = self.rung || (full && doorbell.ring_if_stuck());
+        } else if self.owed {
+            doorbell.ring_if_open();
+            *self = Self { stuck: full, ..Self::default() };
+        }
+    }
+
+    /// Whether the server is rung for cancellations that are not written yet.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.owed
     }
 }
 

@@ -6,9 +6,6 @@
 //! the writer to the sender as [`Blocked`]; it is then that one's duty to wait for room and to go on.
 //! Large messages among small ones wait for the peer to read, without anybody's waiting for that: whoever
 //! reads its answer to a ping goes on ([`Outbox::answered`]).
-//!
-//! A client's outbox rings the server's doorbell when a cancellation cannot be written because the peer is full, and when it
-//! is written to one that was full before: so a server that has stopped reading has been rung since the cancellation came.
 
 mod writer;
 
@@ -17,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use crate::connection::doorbell::Doorbell;
+use crate::connection::doorbell::{Doorbell, Ringing};
 use crate::limits::{Limits, Signals};
 use crate::protocol::hello::{Doorbell as Offered, Hello};
 use crate::protocol::outgoing::{Bulk, Outgoing};
@@ -83,13 +80,8 @@ struct State {
     /// The last ping that the peer has answered.
     answered: u64,
     corked: bool,
-    /// Whether the writer is out because the peer is full.
-    stuck: bool,
-    /// Whether the peer was full since the doorbell was rung last: it may have stopped reading.
-    lags: bool,
-    /// Whether it was rung for cancellations that are stuck, and whether it is to be when all are written.
-    rung: bool,
-    owed: bool,
+    /// When to ring.
+    ringing: Ringing,
     ending: Ending,
     /// Why nothing more can be written.
     broken: Option<Arc<io::Error>>,
@@ -115,10 +107,7 @@ impl Outbox {
             sending: 0,
             answered: 0,
             corked: false,
-            stuck: false,
-            lags: false,
-            rung: false,
-            owed: false,
+            ringing: Ringing::default(),
             ending: Ending::Open,
             broken: None,
             room: Vec::new(),
@@ -229,8 +218,8 @@ impl Outbox {
         let is_cancel = matches!(message, Message::Cancel(_));
         state.waiting.accept(message);
         self.note_crowd(state);
-        if is_cancel && state.stuck {
-            self.ring(state, true);
+        if is_cancel && let Some(doorbell) = &self.doorbell {
+            state.ringing.note_cancel(doorbell);
         }
     }
 
@@ -320,11 +309,9 @@ impl Outbox {
             if !state.corked {
                 writer.take_over(&mut state.waiting);
             }
-            state.stuck = full;
-            state.lags |= full;
-            let cancelling = writer.outgoing.is_cancelling() || state.waiting.is_cancelling();
-            if state.lags && (cancelling || state.owed) {
-                self.ring(&mut state, cancelling);
+            if let Some(doorbell) = &self.doorbell {
+                let cancelling = writer.outgoing.is_cancelling() || state.waiting.is_cancelling();
+                state.ringing.note_write(doorbell, full, cancelling);
             }
             state.sending = writer.outgoing.bulk_bytes();
             if self.crowded.load(Ordering::Relaxed) && !self.note_crowd(&state) {
@@ -352,23 +339,9 @@ impl Outbox {
         }
     }
 
-    /// Rings for cancellations that are stuck, once, and again when none is left to be written but the peer may have
-    /// stopped reading before it has come to them.
-    #[cold]
-    fn ring(&self, state: &mut State, cancelling: bool) {
-        let Some(doorbell) = &self.doorbell else { return };
-        if cancelling {
-            state.owed = true;
-            state.rung = state.rung || (state.stuck && doorbell.ring_if_stuck());
-        } else {
-            doorbell.ring_if_open();
-            (state.lags, state.rung, state.owed) = (false, false, false);
-        }
-    }
-
-    /// Whether the server has been rung for a cancellation that is not written yet, if it can be.
-    pub(crate) fn has_rung(&self) -> bool {
-        self.doorbell.is_some() && self.lock().rung
+    /// Whether the server is rung for a cancellation that is not written yet.
+    pub(crate) fn rings(&self) -> bool {
+        self.lock().ringing.is_under_way()
     }
 
     #[cold]
