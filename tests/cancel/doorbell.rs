@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::support::frame::{CANCEL, Frame, REPLY, counted, varint};
 use crate::support::raw::{Raw, number};
 use crate::support::serving::run;
 use crate::support::subject::Subject;
-use crate::support::waiting::{until, until_async};
+use crate::support::waiting::{Sleeper, until, until_async};
 use crate::support::{Serving, Waits, assert_kind, over_every_scheme, rpc_error};
 
 /// Calls without a reply after which the server reads no further.
@@ -109,11 +110,22 @@ fn a_blocking_client_that_leaves_has_told_the_server_it_has_rung() {
             let patient = client.with_cancel_token(&token);
             let busy = thread::spawn(move || rpc_error(patient.wait_knowing()));
             until(|| state.started() == 1);
-            let brief = client.with_deadline(Duration::from_millis(20));
-            while brief.linger(&[7; 1000]).is_ok() || state.lingering() < LINGERING {}
+            // Without a deadline, which would end the handlers, too.
+            let (full, sleeper) = (CancelToken::new(), Arc::new(Sleeper::default()));
+            let filling = thread::spawn({
+                let (client, sleeper) = (client.with_cancel_token(&full), Arc::clone(&sleeper));
+                move || {
+                    sleeper.note();
+                    while client.linger(&[7; 1000]).is_ok() {}
+                }
+            });
+            until(|| state.lingering() == LINGERING && sleeper.is_asleep());
+            full.cancel();
+            filling.join().unwrap();
             let since = Instant::now();
             token.cancel();
             let error = busy.join().unwrap();
+            let brief = client.with_deadline(Duration::from_millis(20));
             let returned = since.elapsed();
             assert_kind!(error, ErrorKind::Cancelled);
             // It has waited for the room that the ring makes; where that took too long, it is the next call's to write on.
