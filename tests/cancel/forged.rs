@@ -1,4 +1,4 @@
-//! Signals that nobody meant: the one that ends system calls, sent by others without end.
+//! Signals that nobody meant: the one that ends system calls and the doorbell, sent by others without end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -19,11 +19,11 @@ fn signals() -> u32 {
     std::env::var("IPCALL_FORGED_SIGNALS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
 }
 
-/// Sends the signal by which system calls are ended, with a payload that means nothing.
-fn forge(pid: u32, payload: u32) {
+/// Sends a signal with a payload that means nothing.
+fn forge(pid: u32, signal: i32, payload: u32) {
     let value = libc::sigval { sival_ptr: payload as usize as *mut libc::c_void };
     // SAFETY: the call takes numbers; the pointer is passed on as one and never followed.
-    let _too_many = unsafe { libc::sigqueue(pid.cast_signed(), libc::SIGRTMIN() + 5, value) };
+    let _too_many = unsafe { libc::sigqueue(pid.cast_signed(), signal, value) };
 }
 
 fn rate(client: &LabourBlockingClient, goes_on: impl Fn() -> bool) -> f64 {
@@ -53,17 +53,22 @@ fn signals_that_mean_nothing_change_nothing() {
             let client = LabourBlockingClient::connect(&endpoint).unwrap();
             let until = Instant::now() + Duration::from_millis(50);
             let alone = rate(&client, || Instant::now() < until);
-            let (over, pid) = (AtomicBool::new(false), server.id());
-            let beside = thread::scope(|scope| {
-                scope.spawn(|| {
-                    for number in 0..signals() {
-                        forge(pid, number.wrapping_mul(2_654_435_761));
-                    }
-                    over.store(true, Ordering::Relaxed);
+            // The one that ends system calls, and the doorbell.
+            for signal in [libc::SIGRTMIN() + 5, libc::SIGURG] {
+                let (over, pid) = (AtomicBool::new(false), server.id());
+                let beside = thread::scope(|scope| {
+                    scope.spawn(|| {
+                        for number in 0..signals() {
+                            forge(pid, signal, number.wrapping_mul(2_654_435_761));
+                        }
+                        over.store(true, Ordering::Relaxed);
+                    });
+                    rate(&client, || !over.load(Ordering::Relaxed))
                 });
-                rate(&client, || !over.load(Ordering::Relaxed))
-            });
-            println!("    {waits:?}: {alone:.0} calls a second alone, {beside:.0} among signals");
+                println!(
+                    "    {waits:?}: {alone:.0} calls a second alone, {beside:.0} among signals {signal}"
+                );
+            }
             // And it is still told from a cancellation.
             let patient = client.with_deadline(Duration::from_millis(20));
             patient.read().unwrap_err();

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bystanders;
 mod closing;
 mod doorbell;
 mod forged;
@@ -18,6 +19,8 @@ mod unharmed;
 fn play() {
     support::role::play(|role, about, control| match role {
         "bombarded" => forged::serve(about, control),
+        "rung" => bystanders::serve(about, control),
+        "reuse" => bystanders::reuse(about, control),
         "storm" => storms::storm(about, control),
         "caller" => matrix::call(about),
         other => panic!("nobody has written the role {other}"),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ipcall::{CallError, Endpoint, ErrorKind, Server, ShutdownHandle};
+use ipcall::{CallError, Endpoint, ErrorKind, Server, ShutdownHandle, Signals};
 
 use crate::hex::{Vectors, assert_same};
 use crate::service::{
@@ -38,6 +38,8 @@ impl Place {
     fn endpoint(&self) -> Endpoint {
         let mut endpoint = Endpoint::parse(&format!("unix:{}", self.socket().display())).unwrap();
         endpoint.settings_mut().limits = limits();
+        // Its process would be another each time.
+        endpoint.settings_mut().signals = Signals::OFF;
         endpoint
     }
 }

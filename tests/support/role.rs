@@ -1,6 +1,7 @@
 //! Other processes: this executable starts itself again, as the test `play` with a role to play, and
 //! talks with it in lines over a Unix socket.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -69,10 +70,18 @@ pub(crate) struct Process {
 impl Process {
     /// Starts to play `role` with `about`.
     pub(crate) fn start(role: &str, about: &str) -> Self {
+        Self::start_by(&[], role, about)
+    }
+
+    /// The same by a program, with its arguments, that starts what follows them.
+    pub(crate) fn start_by(starter: &[&str], role: &str, about: &str) -> Self {
         let scratch = Scratch::new();
         let path = scratch.path().join("control");
         let listener = UnixListener::bind(&path).unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
+        let own = std::env::current_exe().unwrap();
+        let mut command = starter.iter().map(OsStr::new).chain([own.as_os_str()]);
+        let child = Command::new(command.next().unwrap())
+            .args(command)
             .args(ARGUMENTS)
             .env(ROLE, role)
             .env(ABOUT, about)

@@ -7,7 +7,6 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::client::link::Link;
 use crate::client::{Client, ConnectOptions};
-use crate::connection::doorbell::Doorbell;
 use crate::connection::greeting;
 use crate::connection::outbox::{Message, Outbox};
 use crate::connection::source::{Filled, Source, ended};
@@ -71,7 +70,7 @@ async fn attempt<C: Connector + ?Sized>(
         Err(RpcError::not_executed(kind))
     })?;
     opening.outbox.set_limits(&theirs, limits);
-    opening.outbox.set_doorbell(Doorbell::of(&mut peer, theirs.doorbell, settings.signals));
+    opening.outbox.set_doorbell(&mut peer, theirs.doorbell, settings.signals);
     let link = Link::new(connector.uri(), peer, theirs, settings.clone(), opening.outbox, ());
     Ok(Client::start(link, opening.source))
 }

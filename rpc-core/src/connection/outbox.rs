@@ -6,23 +6,19 @@
 //! the writer to the sender as [`Blocked`]; it is then that one's duty to wait for room and to go on.
 //! Large messages among small ones wait for the peer to read, without anybody's waiting for that: whoever
 //! reads its answer to a ping goes on ([`Outbox::answered`]).
-//!
-//! A client's outbox rings the server's doorbell when a cancellation cannot be written because the peer is full, and when it
-//! is written to one that was full before: so a server that has stopped reading has been rung since the cancellation came.
 
 mod writer;
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use crate::connection::doorbell::Doorbell;
-use crate::limits::Limits;
-use crate::protocol::hello::Hello;
+use crate::connection::doorbell::{Doorbell, Ringing};
+use crate::limits::{Limits, Signals};
+use crate::protocol::hello::{Doorbell as Offered, Hello};
 use crate::protocol::outgoing::{Bulk, Outgoing};
-use crate::transport::WriteHalf;
+use crate::transport::{Peer, WriteHalf};
 
 pub(crate) use writer::Writer;
 
@@ -84,12 +80,8 @@ struct State {
     /// The last ping that the peer has answered.
     answered: u64,
     corked: bool,
-    /// Whether the writer is out because the peer is full.
-    stuck: bool,
-    /// Whether the peer was full since the doorbell was rung last: it may have stopped reading.
-    lags: bool,
-    /// Whether the doorbell is to be rung when all cancellations are written.
-    owed: bool,
+    /// When to ring.
+    ringing: Ringing,
     ending: Ending,
     /// Why nothing more can be written.
     broken: Option<Arc<io::Error>>,
@@ -115,9 +107,7 @@ impl Outbox {
             sending: 0,
             answered: 0,
             corked: false,
-            stuck: false,
-            lags: false,
-            owed: false,
+            ringing: Ringing::default(),
             ending: Ending::Open,
             broken: None,
             room: Vec::new(),
@@ -135,9 +125,11 @@ impl Outbox {
         }
     }
 
-    /// Has this rung when a cancellation is stuck.
-    pub(crate) fn set_doorbell(&mut self, doorbell: Option<Doorbell>) {
-        self.doorbell = doorbell;
+    /// Has the server rung for cancellations, if it has offered that.
+    pub(crate) fn set_doorbell(&mut self, peer: &mut Peer, offered: Offered, signals: Signals) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let half = state.writer.as_deref().map(|writer| &*writer.half);
+        self.doorbell = half.and_then(|half| Doorbell::of(half, peer, offered, signals));
     }
 
     /// Sets the limits when the peer's are known. To be called before anything large is sent.
@@ -226,10 +218,8 @@ impl Outbox {
         let is_cancel = matches!(message, Message::Cancel(_));
         state.waiting.accept(message);
         self.note_crowd(state);
-        if is_cancel && state.stuck && !state.owed {
-            state.owed = true;
-            // Whoever waits for room sees by itself when the connection ends.
-            self.ring(None);
+        if is_cancel && let Some(doorbell) = &self.doorbell {
+            state.ringing.note_cancel(doorbell);
         }
     }
 
@@ -319,9 +309,9 @@ impl Outbox {
             if !state.corked {
                 writer.take_over(&mut state.waiting);
             }
-            let cancelling = writer.outgoing.is_cancelling() || state.waiting.is_cancelling();
-            if state.is_ring_due(full, cancelling) {
-                self.ring(Some(writer.half.as_fd()));
+            if let Some(doorbell) = &self.doorbell {
+                let cancelling = writer.outgoing.is_cancelling() || state.waiting.is_cancelling();
+                state.ringing.note_write(doorbell, full, cancelling);
             }
             state.sending = writer.outgoing.bulk_bytes();
             if self.crowded.load(Ordering::Relaxed) && !self.note_crowd(&state) {
@@ -349,16 +339,9 @@ impl Outbox {
         }
     }
 
-    #[cold]
-    fn ring(&self, connection: Option<BorrowedFd<'_>>) {
-        if let Some(doorbell) = &self.doorbell {
-            doorbell.ring(connection);
-        }
-    }
-
-    /// Whether the server has been rung for a cancellation that is not written yet, if it can be.
-    pub(crate) fn has_rung(&self) -> bool {
-        self.doorbell.is_some() && self.lock().owed
+    /// Whether the server is rung for a cancellation that is not written yet.
+    pub(crate) fn rings(&self) -> bool {
+        self.lock().ringing.is_under_way()
     }
 
     #[cold]
@@ -451,19 +434,6 @@ impl State {
             return Written::All;
         }
         Written::Part(writer, result)
-    }
-
-    /// Notes whether the peer is `full`. Whether to ring: for cancellations that are stuck, and again when none is left to be
-    /// written but the peer may have stopped reading before it has come to them.
-    fn is_ring_due(&mut self, full: bool, cancelling: bool) -> bool {
-        self.stuck = full;
-        self.lags |= full;
-        if cancelling == self.owed || !self.lags {
-            return false;
-        }
-        self.owed = cancelling;
-        self.lags &= cancelling;
-        full || !cancelling
     }
 
     fn wake_room(&mut self) {

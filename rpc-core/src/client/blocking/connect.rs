@@ -8,7 +8,6 @@ use super::{BlockingClient, Roles};
 use crate::client::ConnectOptions;
 use crate::client::connect::{FIRST_PAUSE, LONGEST_PAUSE, may_come, settings, unreachable};
 use crate::client::link::Link;
-use crate::connection::doorbell;
 use crate::connection::greeting;
 use crate::connection::outbox::{Message, Outbox};
 use crate::connection::source::{Filled, Source};
@@ -52,7 +51,7 @@ fn attempt<C: Connector + ?Sized>(
     let hello = Hello::new(limits, settings.token.as_deref(), []);
     let theirs = shake_hands(&mut source, &outbox, &hello, limits.handshake)?;
     outbox.set_limits(&theirs, limits);
-    outbox.set_doorbell(doorbell::Doorbell::of(&mut peer, theirs.doorbell, settings.signals));
+    outbox.set_doorbell(&mut peer, theirs.doorbell, settings.signals);
     let doorbell = Doorbell::new().map_err(|error| RpcError::io("making an eventfd", error))?;
     source.keep_beside(doorbell.as_fd());
     let roles = Roles { source: Some(Box::new(source)), blocked: None, source_wanted: None };

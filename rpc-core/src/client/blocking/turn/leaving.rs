@@ -27,6 +27,8 @@ impl Turn<'_> {
             }
             let is_over = is_over(call.deadline) || call.is_cancelled() || link.has_cancelled(id);
             if is_over {
+                // Its cancellation may stand behind what another thread has left.
+                self.blocked = self.blocked.take().or_else(|| link.calls().roles.blocked.take());
                 self.write_what_goes(RUNG);
             }
             // Also what was left to this thread while it waited for something else.
@@ -61,15 +63,17 @@ impl Turn<'_> {
     /// cancelled. One that was rung for that is waited for as long as `patience`, where nobody else will go on.
     fn write_what_goes(&mut self, patience: Duration) {
         let link = &self.shared.link;
-        let since = Instant::now();
-        for _ in 0..ROUNDS {
+        let until = Instant::now() + patience;
+        let mut rounds = ROUNDS;
+        while rounds > 0 {
             let Some(blocked) = self.blocked.take() else { return };
             self.blocked = link.outbox.resume(blocked);
             let Some(blocked) = self.blocked.as_mut().filter(|blocked| blocked.full) else {
+                rounds -= 1;
                 continue;
             };
-            let left = patience.saturating_sub(since.elapsed());
-            let is_hopeless = left.is_zero() || !link.outbox.has_rung();
+            let left = until.saturating_duration_since(Instant::now());
+            let is_hopeless = left.is_zero() || !link.outbox.rings();
             if is_hopeless || link.calls().any_waiting().is_some() {
                 return;
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep_until, timeout_at};
 
-use super::{Inner, poll_guarded};
+use super::inner::{Inner, poll_guarded};
 use crate::cancel::{CancelCause, CancelToken};
 use crate::server::session::{cancelled, cut_short, expired, guarded, settled};
 use crate::service::{BlockingHandler, HandlerFuture, Reply, Terms};
