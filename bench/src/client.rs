@@ -34,7 +34,8 @@ pub(crate) fn run(options: &Options) -> Result<Measured, Failure> {
     // Only now, so that the server does not inherit it.
     machine::pin(machine::choose(options.pin, false)?)?;
     if options.op == Op::Stream {
-        return stream::run(options, &server, &endpoint).map(Measured::Stream);
+        let report = stream::run(options, &server, &endpoint)?;
+        return Ok(Measured::Stream(Box::new(report)));
     }
     let report = match options.client {
         ClientKind::Blocking => blocking(options, &server, &endpoint)?,
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<Measured, Failure> {
 /// What was measured.
 pub(crate) enum Measured {
     Calls(Box<Report>),
-    Stream(StreamReport),
+    Stream(Box<StreamReport>),
 }
 
 impl Measured {

@@ -52,7 +52,7 @@ impl Iterator for Items {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        let looks = self.next % LOOK == 0;
+        let looks = self.next.is_multiple_of(LOOK);
         let is_over = looks && self.until.is_some_and(|until| until <= Instant::now());
         if self.next == self.count || is_over {
             return None;
@@ -193,7 +193,7 @@ async fn asynchronous(
         while let Some(got) = next(&mut items).await {
             check(&got?, number, size);
             number += 1;
-            if number % LOOK == 0 && until.is_some_and(|until| until <= Instant::now()) {
+            if number.is_multiple_of(LOOK) && until.is_some_and(|until| until <= Instant::now()) {
                 break;
             }
         }
@@ -226,7 +226,7 @@ fn blocking(
         for got in client.give(size, count)? {
             check(&got?, number, size);
             number += 1;
-            if number % LOOK == 0 && until.is_some_and(|until| until <= Instant::now()) {
+            if number.is_multiple_of(LOOK) && until.is_some_and(|until| until <= Instant::now()) {
                 break;
             }
         }
