@@ -183,7 +183,10 @@ impl Place {
         if is_late {
             lent.token.cancel_because(CancelCause::Deadline);
         }
-        self.deadline = lent.deadline.filter(|_| !is_late);
+        let own = lent.deadline.filter(|_| !is_late);
+        // Whoever sees to those of calls with streams is busy.
+        let others = lent.streaming.as_ref().and_then(|streaming| streaming.expire());
+        self.deadline = own.into_iter().chain(others.map(|left| now + left)).min();
         if rung || (lasts && (tick || self.settled)) {
             let goes_on = state.read();
             self.descriptor = match &state.lent {
