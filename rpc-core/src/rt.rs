@@ -14,7 +14,7 @@ pub use crate::client::{BlockingClient, CallOptions, Client, ConnectOptions};
 pub use crate::context::Context;
 pub use crate::error::{CallError, RpcError};
 pub use crate::protocol::descriptor::{MethodDescriptor, ServiceDescriptor};
-pub use crate::service::{Fault, Handling, OwnedRequest, Reply, Request, Service};
+pub use crate::service::{Fault, Handling, OwnedRequest, Reply, Request, Results, Service};
 pub use crate::stream::codec::{ByteStrings, Codec, Plain};
 pub use crate::stream::incoming::Incoming;
 pub use crate::transport::Connector;

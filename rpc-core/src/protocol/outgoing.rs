@@ -5,13 +5,15 @@
 //! large messages take turns, one fragment each, at the pace of `Pace`. A frame that has begun is
 //! always ended first.
 
+mod bulk;
+
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::IoSlice;
-use std::sync::Arc;
+
+pub use bulk::{Bulk, Receipt, Sender};
 
 use crate::protocol::pace::{FRAGMENT_IN_COMPANY, Pace};
-use crate::wire::frame::{ANSWER, END, FRAGMENT, HEADER, Header, Kind, MORE, PIECE, Prefix};
+use crate::wire::frame::{ANSWER, END, FRAGMENT, HEADER, Header, Kind, PIECE};
 use crate::wire::scratch;
 
 /// Bytes of a large message's data in its first frame. That frame is received into a buffer and copied;
@@ -20,63 +22,6 @@ const FIRST: usize = 4 << 10;
 
 /// Slices given to one write: small frames, and one fragment with its header.
 const SLICES: usize = 3;
-
-/// A message that is longer than a fragment, or a part of a stream, whose header is that of a `Data`.
-#[derive(Debug)]
-pub struct Bulk {
-    /// The header of its first frame; `length` and [`MORE`] are filled in here.
-    pub header: Header,
-    /// The remaining time, in ns.
-    pub remaining: Option<u64>,
-    /// The metadata, encoded.
-    pub metadata: Vec<u8>,
-    /// What the payload starts with; short, it goes with the first frame.
-    pub lead: Vec<u8>,
-    /// The rest of the payload, behind `skip` bytes that are not sent.
-    pub data: Vec<u8>,
-    /// See `data`.
-    pub skip: usize,
-    /// Told when nothing of it waits any more.
-    pub receipt: Option<Receipt>,
-}
-
-/// Tells who has sent something when it is gone, or given up.
-pub struct Receipt(pub Arc<dyn Sender>);
-
-/// Who has sent something, and waits until it is gone.
-pub trait Sender: Send + Sync {
-    /// Nothing of it waits any more.
-    fn sent(&self);
-}
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        self.0.sent();
-    }
-}
-
-impl fmt::Debug for Receipt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Receipt")
-    }
-}
-
-impl Bulk {
-    /// A part of the stream `header` is about, whose `code` is not looked at.
-    pub fn part_of_stream(header: Header, data: Vec<u8>, receipt: Receipt) -> Self {
-        let (metadata, lead) = (Vec::new(), Vec::new());
-        Self { header, remaining: None, metadata, lead, data, skip: 0, receipt: Some(receipt) }
-    }
-
-    fn is_part_of_stream(&self) -> bool {
-        self.header.kind == Kind::Data
-    }
-
-    /// Bytes of the payload.
-    fn total(&self) -> usize {
-        self.lead.len() + self.data.len() - self.skip
-    }
-}
 
 /// A large message being sent.
 #[derive(Debug)]
@@ -407,7 +352,7 @@ impl Outgoing {
             head.extend_from_slice(&header.to_bytes());
         } else {
             self.open += bulk.total();
-            first_head(bulk, length, &mut head);
+            bulk.first_head(length, &mut head);
         }
         sending.begun = true;
         sending.framed += length;
@@ -462,21 +407,6 @@ fn move_over(to: &mut Vec<u8>, from: &mut Vec<u8>) {
     } else {
         to.append(from);
     }
-}
-
-/// The header and fields of a message's first frame, and the lead of its payload; `length` bytes of its
-/// data follow.
-fn first_head(bulk: &Bulk, length: usize, head: &mut Vec<u8>) {
-    let total = Some(bulk.total() as u64);
-    let prefix = Prefix { total, remaining: bulk.remaining, metadata: &bulk.metadata };
-    let mut header = bulk.header;
-    header.flags |= prefix.flags() | MORE;
-    let start = head.len();
-    head.extend_from_slice(&header.to_bytes());
-    prefix.write(head);
-    head.extend_from_slice(&bulk.lead);
-    let body = head.len() - start - HEADER + length;
-    head[start..start + 4].copy_from_slice(&(body as u32).to_le_bytes());
 }
 
 #[cfg(test)]

@@ -3,14 +3,12 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Alive;
+use super::common::Common;
 use super::greet::finish_writing;
-use super::handling::{Elsewhere, handle_call};
-use super::streaming::Streaming;
-use super::watch::Watched;
+use super::handling::handle_call;
 use crate::cancel::CancelCause;
 use crate::connection::greeting::{Reason, goodbye};
 use crate::connection::outbox::{Blocked, Message};
@@ -19,10 +17,8 @@ use crate::error::{ErrorKind, RpcError};
 use crate::protocol::incoming::Event;
 use crate::server::ahead::Kept;
 use crate::server::end::{End, broken, lost};
-use crate::server::session::{Arrival, MOVED, Session, Started, cancelled};
-use crate::server::{BATCH, LINGER, Shared};
-use crate::service::Reply;
-use crate::stream::Port;
+use crate::server::session::{Arrival, MOVED, cancelled};
+use crate::server::{BATCH, LINGER};
 use crate::wait::thread::{Ready, ThreadSource, wait_beside};
 use crate::wire::frame::{self, ANSWER, Header};
 
@@ -35,52 +31,6 @@ pub(super) enum Turn {
     Idle,
     /// The connection has ended in order.
     Over,
-}
-
-/// What a connection's thread and those of its calls with streams have in common.
-pub(super) struct Common {
-    pub(super) shared: Arc<Shared>,
-    pub(super) session: Arc<Session>,
-    pub(super) watched: Arc<Watched>,
-    /// Once there was a call with streams.
-    pub(super) streaming: OnceLock<Arc<Streaming>>,
-    alive: Option<Arc<Alive>>,
-}
-
-impl Common {
-    pub(super) fn new(shared: &Arc<Shared>, session: Session, alive: Option<Arc<Alive>>) -> Self {
-        let (shared, watched) = (Arc::clone(shared), Watched::new(&session.limits));
-        let (session, streaming) = (Arc::new(session), OnceLock::new());
-        Self { shared, session, watched, streaming, alive }
-    }
-
-    /// Where streams send their frames.
-    #[cold]
-    pub(super) fn port(&self) -> io::Result<Arc<dyn Port>> {
-        if let Some(streaming) = self.streaming.get() {
-            return Ok(Arc::clone(streaming) as _);
-        }
-        let streaming = Streaming::new(&self.shared, &self.session, self.alive.clone())?;
-        let streaming = self.streaming.get_or_init(|| Arc::new(streaming));
-        self.watched.know(streaming);
-        Ok(Arc::clone(streaming) as _)
-    }
-
-    /// What could be cancelled has ended by the time that its cancellation is read, unless it has streams.
-    fn cancel(&self, id: u64) {
-        if let Some(streaming) = self.streaming.get() {
-            let _ = streaming.cancel(id, CancelCause::Caller);
-        }
-    }
-
-    /// Starts a call with streams.
-    #[cold]
-    pub(super) fn start_streaming(&self, id: u64, started: Started) -> Result<Reply, Elsewhere> {
-        match self.streaming.get().map(|streaming| streaming.start(id, started)) {
-            Some(Err(reply)) => Ok(reply),
-            _ => Err(Elsewhere),
-        }
-    }
 }
 
 pub(super) struct Connection {

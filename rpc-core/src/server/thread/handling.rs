@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::connection::Common;
+use super::common::Common;
 use super::watch::Lent;
 use crate::cancel::{CancelCause, CancelToken};
 use crate::protocol::failure::Status;

@@ -2,6 +2,7 @@
 //! other, where it stands; or one that never sleeps for all of them ([`busy`]).
 
 mod busy;
+mod common;
 mod connection;
 mod greet;
 mod handling;
@@ -17,7 +18,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use self::busy::Busy;
-use self::connection::{Common, Connection};
+use self::common::Common;
+use self::connection::Connection;
 use self::greet::greet;
 use self::watch::Roll;
 use crate::connection::greeting::Reason;
