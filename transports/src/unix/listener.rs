@@ -24,8 +24,9 @@ const BACKLOG: i32 = 128;
 /// Accepts the clients of one socket. Dropping it removes the socket's file, if it is still ours.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: UnixListener,
+    // Before the socket: as long as that listens, nobody else takes the name.
     _name: Name,
+    socket: UnixListener,
 }
 
 /// The file of a bound socket, as long as it is ours.
@@ -58,7 +59,7 @@ impl Listener {
         Backlog::new(BACKLOG)
             .and_then(|backlog| socket::listen(&socket, backlog))
             .map_err(|e| failed("listening at", e.into()))?;
-        Ok(Self { socket: socket.into(), _name: name })
+        Ok(Self { _name: name, socket: socket.into() })
     }
 }
 
