@@ -67,6 +67,27 @@ fn a_stream_that_breaks_the_rules_ends_its_connection_only() {
 }
 
 #[test]
+fn a_second_call_with_the_id_of_one_that_streams_is_a_violation() {
+    over_every_scheme(|subject| {
+        if subject.scheme().starts_server {
+            return;
+        }
+        for waits in Waits::ALL {
+            let (state, endpoint) = (State::default().into(), subject.endpoint());
+            let _serving = Serving::start(waits, State::server(&state), &endpoint);
+            for (method, arguments) in [("silent", &[][..]), ("add", &[2, 3][..])] {
+                let (mut raw, theirs) = Raw::greeted(&endpoint);
+                raw.send(&Frame::call(number(&theirs, "silent"), 1, &[]));
+                raw.send(&Frame::call(number(&theirs, method), 1, arguments));
+                let (reason, text) = raw.goodbye();
+                assert_eq!(reason, 3, "{text}");
+                assert!(text.contains("a second call with the id 1"), "{text}");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_comes_too_late_is_dropped() {
     over_every_scheme(|subject| {
         if subject.scheme().starts_server {

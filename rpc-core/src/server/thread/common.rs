@@ -9,6 +9,7 @@ use super::streaming::Streaming;
 use super::watch::Watched;
 use crate::cancel::CancelCause;
 use crate::server::Shared;
+use crate::server::end::{End, broken};
 use crate::server::session::{Session, Started};
 use crate::service::Reply;
 use crate::stream::Port;
@@ -46,6 +47,20 @@ impl Common {
     pub(super) fn cancel(&self, id: u64) {
         if let Some(streaming) = self.streaming.get() {
             let _ = streaming.cancel(id, CancelCause::Caller);
+        }
+    }
+
+    /// Looks whether a call may have this id. Only those with streams run while others come.
+    ///
+    /// # Errors
+    /// A violation, if such a one has it.
+    #[inline]
+    pub(super) fn check_id(&self, id: u64, oneway: bool) -> Result<(), End> {
+        match self.streaming.get() {
+            Some(streaming) if !oneway && streaming.runs(id) => {
+                Err(broken(format!("a second call with the id {id}, which is in flight")))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -261,6 +261,7 @@ impl Connection {
             };
             match event {
                 Event::Call(call) if self.common.session.is_inline(call.method) => {
+                    self.common.check_id(call.id, call.oneway)?;
                     let call = Arrival::borrowed(call);
                     handle_call(&self.common, &mut None, call, &mut self.batch);
                 }
@@ -268,7 +269,7 @@ impl Connection {
                     // The reading side may be lent while it is handled.
                     let mut place = [0; MOVED];
                     let call = Arrival::moved(call, &mut place);
-                    self.handle_call(call);
+                    self.handle_call(call)?;
                 }
                 Event::Frame { header, body } => match header.kind {
                     frame::Kind::Ping => self.handle_ping(header),
@@ -289,14 +290,16 @@ impl Connection {
     }
 
     #[inline(always)]
-    fn handle_call(&mut self, call: Arrival<'_>) {
+    fn handle_call(&mut self, call: Arrival<'_>) -> Result<(), End> {
+        self.common.check_id(call.id, call.oneway)?;
         let (source, batch) = (&mut self.source, &mut self.batch);
         self.behind |= handle_call(&self.common, source, call, batch);
+        Ok(())
     }
 
     #[cold]
-    fn handle_late_call(&mut self, call: Arrival<'_>) {
-        self.handle_call(call);
+    fn handle_late_call(&mut self, call: Arrival<'_>) -> Result<(), End> {
+        self.handle_call(call)
     }
 
     fn handle_ping(&mut self, header: Header) {
@@ -312,7 +315,7 @@ impl Connection {
     /// Deals with what came while a handler was running.
     fn handle_kept(&mut self, kept: Kept) -> Result<(), End> {
         match kept {
-            Kept::Call(call) => self.handle_late_call(call),
+            Kept::Call(call) => self.handle_late_call(call)?,
             Kept::Withdrawn { oneway: true, .. } => {}
             Kept::Withdrawn { id, .. } => {
                 self.common.session.batch(id, cancelled(0), &mut self.batch)

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::{CancelCause, CancelToken};
 use crate::connection::outbox::{Blocked, Message};
-use crate::protocol::failure::Status;
+use crate::protocol::failure::{Failure, Status};
 use crate::protocol::requests::Rejection;
 use crate::server::Shared;
 use crate::server::session::{
@@ -106,7 +106,7 @@ impl Streaming {
     /// Gives a handler its thread. The reply, if it cannot be had.
     pub(super) fn start(self: &Arc<Self>, id: u64, started: Started) -> Result<(), Reply> {
         let Started { kind, terms, budget, streams } = started;
-        let running = Running { streaming: Arc::clone(self), id, ended: false };
+        let running = Running { streaming: Arc::clone(self), id, begun: false, ended: false };
         {
             let mut state = self.state();
             let limit = self.session.limits.calls_in_flight;
@@ -121,9 +121,14 @@ impl Streaming {
         }
         let run = move || running.run(kind, &terms, budget);
         let thread = thread::Builder::new().name("ipcall-stream".to_owned());
-        // One that is not started is answered as cancelled when it is dropped.
+        // One that is not started is answered when it is dropped.
         let _ = thread.spawn(run);
         Ok(())
+    }
+
+    /// Whether a call with this id is here.
+    pub(super) fn runs(&self, id: u64) -> bool {
+        self.state().running.contains_key(&id)
     }
 
     /// Whether the call is here; if so, it is cancelled.
@@ -172,16 +177,19 @@ impl Port for Streaming {
     }
 }
 
-/// A call whose handler has not ended. Dropped before its end, it is answered as cancelled.
+/// A call whose handler has not ended. Dropped before its end, it is answered as cancelled, and before its beginning, as
+/// one for which there was no thread.
 struct Running {
     streaming: Arc<Streaming>,
     id: u64,
+    begun: bool,
     ended: bool,
 }
 
 impl Running {
     /// In its thread.
     fn run(mut self, kind: Kind, terms: &Terms, budget: Duration) {
+        self.begun = true;
         let reply = match kind {
             Kind::Future(future) => match guarded(|| block_on(future, terms)) {
                 Ok(Ok(reply)) => settled(reply, terms, budget),
@@ -228,9 +236,16 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            self.finish(cancelled(1));
+            self.finish(if self.begun { cancelled(1) } else { no_thread() });
         }
     }
+}
+
+#[cold]
+fn no_thread() -> Reply {
+    let failure =
+        Failure::not_executed("threads of the server: the system gives it no further one");
+    Reply::failure(Status::Overloaded, &failure)
 }
 
 /// Runs a handler to its end, or to that of its call.
