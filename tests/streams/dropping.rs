@@ -64,6 +64,26 @@ fn a_dropped_call_breaks_its_argument_off() {
 }
 
 #[test]
+fn a_handler_that_wants_no_more_stops_the_argument_and_goes_on() {
+    over_every_scheme(|subject| {
+        for waits in Waits::ALL {
+            let (state, endpoint) = (State::default().into(), subject.endpoint());
+            let _serving = Serving::start(waits, State::server(&state), &endpoint);
+            run(async {
+                let client = StudioClient::connect(&endpoint).await.unwrap();
+                let sent = Arc::new(State::default());
+                tokio::select! {
+                    biased;
+                    result = client.decline(told(&sent, 0..)) => panic!("{result:?}"),
+                    () = until_async(|| sent.dropped() == 1) => {}
+                }
+                assert_eq!(client.add(1, 2).await.unwrap(), 3);
+            });
+        }
+    });
+}
+
+#[test]
 fn of_a_thousand_streams_half_are_dropped_at_any_moment() {
     over_every_scheme(|subject| {
         for waits in Waits::ALL {

@@ -47,6 +47,8 @@ pub(crate) trait Studio {
     async fn store(&self, reels: impl Stream<Item = Vec<u8>>, most: u64) -> Result<u64, Mishap>;
     /// Takes a few and then no more.
     async fn taste(&self, few: u64, numbers: impl Stream<Item = u64>) -> u64;
+    /// Takes none, and goes on.
+    async fn decline(&self, numbers: impl Stream<Item = u64>);
     /// Takes none, until it is cancelled.
     async fn starve(&self, numbers: impl Stream<Item = u64>);
     /// Gives back what it gets, doubled.
@@ -239,6 +241,11 @@ impl Studio for Film {
         }
         drop(numbers);
         sum
+    }
+
+    async fn decline(&self, numbers: Incoming<u64>) {
+        drop(numbers);
+        std::future::pending::<()>().await;
     }
 
     async fn starve(&self, numbers: Incoming<u64>) {
