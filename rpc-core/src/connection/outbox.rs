@@ -7,6 +7,7 @@
 //! Large messages among small ones wait for the peer to read, without anybody's waiting for that: whoever
 //! reads its answer to a ping goes on ([`Outbox::answered`]).
 
+mod state;
 mod writer;
 
 use std::io;
@@ -20,6 +21,7 @@ use crate::protocol::hello::{Doorbell as Offered, Hello};
 use crate::protocol::outgoing::{Bulk, Outgoing};
 use crate::transport::{Peer, WriteHalf};
 
+use self::state::{Ending, State, Written};
 pub(crate) use writer::Writer;
 
 /// A frame ready to be sent.
@@ -68,33 +70,6 @@ pub(crate) struct Outbox {
     waits: AtomicBool,
     /// The server's, if it wants to be rung.
     doorbell: Option<Doorbell>,
-}
-
-struct State {
-    /// `None` while someone writes, or when all is over.
-    writer: Option<Box<Writer>>,
-    /// What was sent while the writer was taken, or while corked.
-    waiting: Outgoing,
-    /// Bytes of large messages that the writer has.
-    sending: usize,
-    /// The last ping that the peer has answered.
-    answered: u64,
-    corked: bool,
-    /// When to ring.
-    ringing: Ringing,
-    ending: Ending,
-    /// Why nothing more can be written.
-    broken: Option<Arc<io::Error>>,
-    /// Senders to be woken when there is room.
-    room: Vec<Waker>,
-}
-
-#[derive(PartialEq)]
-enum Ending {
-    Open,
-    /// To be closed when all is written.
-    Closing,
-    Closed,
 }
 
 impl Outbox {
@@ -417,37 +392,4 @@ impl Outbox {
         drop(state);
         self.write_on(writer, Ok(()))
     }
-}
-
-impl State {
-    /// Writes small frames where nothing stands before them.
-    #[inline]
-    fn write(&mut self, frames: &[u8]) -> Written {
-        let open = self.broken.is_none() && self.ending == Ending::Open;
-        if !open || self.corked || !self.waiting.is_empty() {
-            return Written::Nothing;
-        }
-        let Some(mut writer) = self.writer.take() else { return Written::Nothing };
-        let result = writer.write_directly(frames);
-        if result.is_ok() && writer.outgoing.is_empty() {
-            self.writer = Some(writer);
-            return Written::All;
-        }
-        Written::Part(writer, result)
-    }
-
-    fn wake_room(&mut self) {
-        for waker in self.room.drain(..) {
-            waker.wake();
-        }
-    }
-}
-
-/// How far frames have come that were written where they stood.
-enum Written {
-    /// Something stands before them.
-    Nothing,
-    All,
-    /// The rest is the holder's to write, after what has become of it so far.
-    Part(Box<Writer>, io::Result<()>),
 }
